@@ -1,4 +1,4 @@
-"""Set a temporary home for Airflow, and configure the number of examples of hypothesis."""
+"""Set a temporary home for Airflow, and configure how many examples Hypothesis generates."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# Airflow reads these variables when it is first imported, which may be during the collection of tests.
+# Airflow reads these environment variables when it is first imported. The first import may happen while
+# pytest collects tests.
 _HOME = tempfile.TemporaryDirectory(prefix="airflow-home-")
-# This folder is empty, because each `dag.test()` walks it. Airflow's home also contains the logs of all
-# earlier runs.
+# The DAGs folder is an empty folder, because each call of `dag.test()` searches the whole folder. Airflow's
+# home would also contain the logs of earlier runs.
 _DAGS_FOLDER = Path(_HOME.name, "dags")
 _DAGS_FOLDER.mkdir()
 os.environ.update(
     AIRFLOW_HOME=_HOME.name,
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
-    # Without a key, Airflow stores the passwords of connections unencrypted.
+    # Without a Fernet key, Airflow would store the passwords of connections unencrypted.
     AIRFLOW__CORE__FERNET_KEY=base64.urlsafe_b64encode(os.urandom(32)).decode(),
     AIRFLOW__CORE__DAGS_FOLDER=str(_DAGS_FOLDER),
     AIRFLOW__CORE__UNIT_TEST_MODE="False",
@@ -35,10 +36,10 @@ os.environ.update(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Disable garbage collection during test collection, and exempt the imported modules from it.
+    """Disable Python's garbage collector while pytest collects tests, and then freeze all existing objects.
 
-    Collecting tests imports Airflow, whose many objects live as long as the process, so examining them frees
-    no memory.
+    Pytest imports Airflow when it collects tests. Airflow's many objects live as long as the process, so the
+    garbage collector would examine them without freeing memory.
     """
     gc.disable()
     try:
@@ -49,16 +50,16 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the tests of lineage, whose set-up is the longest.
+    """Run the lineage tests first, because their setup takes longest.
 
-    Otherwise one process could still run these tests when the other processes have finished.
+    Otherwise, one process could still be running these tests after all other processes have finished.
     """
     items.sort(key=lambda item: item.path.name != "test_lineage.py")
 
 
-# There is no deadline, because a busy machine must not fail a test. `pytest --hypothesis-profile=thorough`
-# generates 40 times as many examples. `make test-airflow2` uses `smoke`, because no property depends on
-# Airflow.
+# The profiles set no deadline, so that no test fails only because the machine is busy. The command `pytest
+# --hypothesis-profile=thorough` generates 40 times as many examples as the default. The command `make
+# test-airflow2` uses the profile `smoke`, because no tested property depends on Airflow.
 settings.register_profile("smoke", deadline=None, max_examples=10)
 settings.register_profile("quick", deadline=None, max_examples=25)
 settings.register_profile("thorough", deadline=None, max_examples=1000)

@@ -1,4 +1,4 @@
-"""Fuzz each entry point of `connect` for external bytes with atheris (`make fuzz`)."""
+"""Fuzz each function in `connect` that reads external bytes, with the fuzzer atheris (`make fuzz`)."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def main() -> int:
 
 
 def _fuzz_in_child(name: str, seconds: int) -> int:
-    """Fuzz one entry point in a child process, because the fuzzer exits its own process.
+    """Fuzz one entry point, and return the fuzzer's exit code.
 
-    Return the exit code.
+    The fuzzer runs in a child process, because the fuzzer always exits its own process.
     """
     print(f"{name}, {seconds} s", flush=True)
     with tempfile.TemporaryDirectory(prefix="corpus-") as corpus:
@@ -56,7 +56,7 @@ def _fuzz_in_child(name: str, seconds: int) -> int:
 
 
 def _fuzz(name: str, seconds: int, corpus: Path) -> None:
-    """Fuzz one entry point, and exit this process."""
+    """Fuzz one entry point, and then exit this process."""
     import atheris
 
     with atheris.instrument_imports(include=["airflow_provider_stitch.connect"]):

@@ -1,4 +1,4 @@
-"""The picture of the layers matches the code, and every name on a page for maintainers exists."""
+"""Test that the diagram of the layers matches the code, and that all names on maintainer pages exist."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PAGES = (
     "docs/how-to/add-airflow-version.md",
 )
 
-# Paths on documentation pages are relative to the package.
+# The folders to which paths on documentation pages are relative: the repository and the package.
 FOLDERS = (ROOT, layers.PACKAGE)
 
 Definition = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -39,13 +39,13 @@ Definition = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 
 
 def test_picture_shows_the_current_layers() -> None:
-    """If this test fails, run `make diagrams`."""
+    """If this test fails, run `make diagrams` to update the diagram."""
     assert layers.drawn(layers.layers()) == layers.DRAWING.read_text(encoding="utf-8")
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A package with two modules and a folder."""
+    """A sample package with two modules and a subpackage."""
     package = tmp_path / "made"
     (package / "folder").mkdir(parents=True)
     files = {
@@ -205,7 +205,10 @@ def _missing_paths(text: str) -> Iterator[str]:
 
 
 def _defined(tree: ast.Module) -> Iterator[str]:
-    """Yield names defined in a module: `function`, `CONSTANT`, `Class`, `Class.method`, `Class.field`."""
+    """Yield the names that a module defines.
+
+    Examples are `function`, `CONSTANT`, `Class`, `Class.method` and `Class.field`.
+    """
     for node in tree.body:
         yield from _names_of(node)
         if isinstance(node, ast.ClassDef):

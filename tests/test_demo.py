@@ -1,4 +1,7 @@
-"""The parts of the demo. tests/system runs the complete demo."""
+"""Test the parts of the demo.
+
+The tests in tests/system run the complete demo.
+"""
 
 from __future__ import annotations
 
@@ -143,7 +146,8 @@ def test_signal_interrupts_only_the_wait(number: int) -> None:
     assert interrupted.value.signal == number
 
 
-# A session leader that ignores SIGTERM. Its child is in another process group, like Airflow's tasks.
+# A session leader that ignores SIGTERM. Like a task in Airflow, its child process is in another process
+# group.
 STUBBORN = """
 import os, signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

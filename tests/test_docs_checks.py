@@ -1,4 +1,4 @@
-"""The checks of `make docs` report omissions, and report none in the documentation."""
+"""Test that the checks of `make docs` report omissions, and that the documentation has no omissions."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _load(path: Path) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # needed because dataclasses look up their module there
+    sys.modules[spec.name] = module  # required because dataclasses look up their module in `sys.modules`
     spec.loader.exec_module(module)
     return module
 
@@ -219,7 +219,7 @@ def test_details_are_the_docstring_without_summary_and_arguments() -> None:
 
 def _lines(inventory: bytes) -> bytes:
     *head, body = inventory.split(b"\n", 4)
-    return b"\n".join([*head, zlib.decompress(body)])  # the compressed bytes depend on the version of zlib
+    return b"\n".join([*head, zlib.decompress(body)])  # the compressed bytes would depend on the zlib version
 
 
 def test_timeline_shows_the_current_responses_of_the_emulator() -> None:
@@ -256,9 +256,9 @@ def test_relative_links_lead_to_files() -> None:
 
 
 def test_reference_contains_every_public_name() -> None:
-    """The build of the documentation performs the same check with Sphinx.
+    """The reference pages must contain every public name.
 
-    This test reads the pages instead and needs no Sphinx.
+    `make docs` performs the same check with Sphinx. This test reads the pages and does not require Sphinx.
     """
     entries = [entry for page in (DOCS / "reference").glob("*.md") for entry in _entries(page)]
     documented = {name for entry in entries for name in entry.names()}
@@ -268,7 +268,7 @@ def test_reference_contains_every_public_name() -> None:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A directive of Sphinx's autodoc on a page."""
+    """An autodoc directive on a reference page."""
 
     kind: str
     path: str

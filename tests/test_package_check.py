@@ -1,4 +1,4 @@
-"""The check of the built package reports every part that is missing for a release."""
+"""Test that the package check reports every part that is missing in a built package."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXAMPLE = "airflow_provider_stitch/example_dags/stitch_one_source.py"
 
 
 def _build(folder: Path, *, lacking: str = "", added: str = "", links: str = "") -> None:
-    """Write a wheel and a source archive with empty files."""
+    """Write a wheel and a source archive that contain empty files."""
     with zipfile.ZipFile(folder / "package.whl", "w") as wheel:
         for name in sorted(package_check.expected_in_wheel() - {lacking}):
             wheel.writestr(name, "")

@@ -1,4 +1,7 @@
-"""The number of modules that a DAG file imports for our operators and sensors. Import times would vary."""
+"""Test how many modules a DAG file imports for our operators and sensors.
+
+The test does not measure import times, because the times would vary.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
-# On Airflow 2, our sensors import Airflow's sensors and many other modules, so only our modules are counted.
+# On Airflow 2, our sensors import many of Airflow's modules. Therefore, the test counts only our own modules.
 MAX_MODULES = 15
 OURS = ("airflow_provider_stitch",) if AIRFLOW_2 else ("",)
 
@@ -33,7 +36,7 @@ print(json.dumps(sorted(set(sys.modules) - before)))
 
 @pytest.fixture(scope="module")
 def added_modules(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The modules that our imports add to the modules that Airflow has imported."""
+    """The modules that our operators and sensors import, except those that Airflow imports."""
     home: Path = tmp_path_factory.mktemp("airflow")
     completed = subprocess.run(
         [sys.executable, "-c", IMPORTS],

@@ -1,4 +1,4 @@
-"""The prose check of `make lint` reports each habit, accepts ordinary English, and enforces the limits."""
+"""Test that the prose check reports each bad habit, accepts ordinary English, and enforces limits."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 
 from tools import prose_check
 
-# Strings with fewer than four words are not counted as messages, so these strings are not habits of this
-# file.
+# The check does not treat strings with fewer than four words as messages. Therefore, it does not report the
+# strings in this list.
 FOUND = [
     ("a person for a thing", "Whoever sends it"),
     ("a person for a thing", "all who wait"),

@@ -1,4 +1,4 @@
-"""The simulation reports correct figures."""
+"""Test that the simulation reports correct figures."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_loads_on_several_pages_are_all_waited_for():
 
 
 def test_polling_without_pause_has_no_delay_but_exceeds_the_limit(mocker):
-    """In this case the scheduler determines the delays, and the budget determines the busiest window."""
+    """If tasks poll without a pause, delays are short and the busiest window exceeds the limit."""
     mocker.patch.object(run_case, "DEFAULT_LIMIT", 10_000)
     mocker.patch.object(
         run_case, "next_request", lambda candidates, window, now: max(each.request for each in candidates)

@@ -1,4 +1,4 @@
-"""Modules and functions of the package are short enough to read at once."""
+"""Test that the modules and functions of the package are short enough to read at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 PACKAGE = Path(__file__).parents[1] / "airflow_provider_stitch"
 
 MAX_MODULE_LINES = 400
-MAX_FUNCTION_LINES = 40  # lines with signature and docstring, without decorators
+MAX_FUNCTION_LINES = 40  # includes the signature and docstring, but not the decorators
 
 
 def test_modules_and_functions_are_short() -> None:

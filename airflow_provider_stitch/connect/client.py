@@ -1,9 +1,10 @@
 """The client of the Stitch Connect API, with one method per endpoint.
 
-The methods are defined in `endpoints`, by group. The methods raise only StitchError and its subclasses. Every
-method can raise StitchUnauthorized, StitchUnavailable (including RateLimited) and UnexpectedResponse. The
-other errors are documented in the docstring of each method. Error messages contain the request, Stitch's
-message, and advice on what to do. Error messages never contain the token.
+The package `endpoints` defines the methods, with one module per group of endpoints. The methods raise only
+StitchError and its subclasses. Every method can raise StitchUnauthorized, StitchUnavailable (including
+RateLimited) and UnexpectedResponse. The other errors are documented in the docstring of each method. Error
+messages contain the request, Stitch's message, and advice on what to do. Error messages never contain the
+token.
 """
 
 from __future__ import annotations
@@ -43,16 +44,16 @@ class StitchClient(
 ):
     """A thread-safe client for one Stitch account.
 
-    :param access_token: an API access token of the account. Partner credentials (`oc_...`) are rejected.
+    :param access_token: an API access token for the account. Partner credentials (`oc_...`) are rejected.
     :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
-    :param client_id: the number of the account. By default, the client reads the number from the account's
+    :param client_id: the account number. By default, the client reads the account number from the account's
         sources or destinations.
-    :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
-        for each part of the body.
-    :param requests_per_10_minutes: the maximum number of rate-limited requests. The request budget reads this
-        limit from the client. The limit is enforced only if `request_budget` is set.
-    :param retry_for: how long to retry a request while Stitch is unavailable, in seconds; 0 disables retries.
-        Requests that start a job are never retried.
+    :param request_timeout: maximum number of seconds to wait for the connection, for the response headers,
+        and for each part of the body.
+    :param requests_per_10_minutes: the maximum number of rate-limited requests. The request budget of the
+        account uses the client's limit. The limit is enforced only if `request_budget` is set.
+    :param retry_for: number of seconds for which a request is retried while Stitch is unavailable; 0 disables
+        retries. Requests that start a job are never retried.
     :raises StitchConfigurationError: if a parameter is invalid.
     """
 
@@ -82,8 +83,9 @@ class StitchClient(
         self._account = _Account(None if client_id is None else _positive("client_id", client_id))
         #: A function that is called immediately before each rate-limited request, including retries.
         self.on_limited_request: Callable[[], None] | None = None
-        #: A function that returns a context manager for each rate-limited request, including retries. The
-        #: context manager acquires a request from a budget on entry and releases the request on exit.
+        #: A function that returns a context manager for each rate-limited request, including retries. On
+        #: entry, the context manager counts the request in a budget. On exit, it records that the request has
+        #: ended.
         self.request_budget: Callable[[], AbstractContextManager[None]] | None = None
         #: The id of the Airflow connection from which this client was created, or an empty string.
         self.connection_id = ""
@@ -106,7 +108,7 @@ class StitchClient(
         self.close()
 
     def close(self) -> None:
-        """Close the connections, which all copies of this client share."""
+        """Close the HTTP connections of this client and of all its copies."""
         self._transport.close()
 
     def with_retries(self, retry_for: float) -> StitchClient:
@@ -126,25 +128,26 @@ class StitchClient(
     def stitch_time(self) -> datetime | None:
         """Stitch's current time (UTC), or None before the first response that contains a time.
 
-        The time is the latest `Date` header from this base URL plus the time since that response. If no
-        response had a `Date` header, the time is estimated from the times of listed records, and is then
-        earlier than Stitch's real time. The system clock of this machine is not used.
+        The value is the latest `Date` header from this base URL plus the time that has passed since the
+        response. If no response had a `Date` header, the value is estimated from the times in listed records.
+        Such an estimate is earlier than Stitch's real time. This machine's system clock is not used.
         """
         return self._transport.stitch_time
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a time that is in the past on Stitch's clock.
+        """Record a time that Stitch's clock has already passed.
 
-        The recorded time is used until a response has a `Date` header.
+        A recorded time is used only until a response contains a `Date` header.
         """
         self._transport.record_past_time(moment)
 
     @property
     def client_id(self) -> int:
-        """The number of the account.
+        """The account number.
 
-        The client remembers the number from any source that it has read. If the number is not known yet, the
-        client requests all sources. If the account has no sources, the client also requests all destinations.
+        The client remembers the account number after it has read a source. If the account number is unknown,
+        the client requests all sources. If the account has no sources, the client also requests all
+        destinations.
 
         :raises StitchConfigurationError: if the account has neither sources nor destinations.
         """
@@ -163,10 +166,10 @@ class StitchClient(
             return self._account.client_id
 
     def client_id_from_source(self, source_id: int) -> int:
-        """Return the number of the account. If the number is not known yet, read it from one source.
+        """Return the account number. If the account number is unknown, read it from one source.
 
-        This method is cheaper than `client_id`, which may have to read thousands of sources. All sources are
-        read only if the response for the given source does not contain the number.
+        This method is faster than `client_id`, which may have to read thousands of sources. All sources are
+        read only if the response for the given source does not contain the account number.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchConfigurationError: see `client_id`.
@@ -178,7 +181,7 @@ class StitchClient(
 
     @property
     def known_client_id(self) -> int | None:
-        """The number of the account if it is already known, or None. No request is sent."""
+        """The account number if it is already known, or None. Reading this property sends no request."""
         return self._account.client_id
 
     def _remember_client_id(self, client_id: int | None) -> None:
@@ -187,7 +190,7 @@ class StitchClient(
 
 
 class _Account:
-    """The number of the account, shared by all copies of a client."""
+    """The account number, which all copies of a client share."""
 
     def __init__(self, client_id: int | None) -> None:
         self.client_id = client_id

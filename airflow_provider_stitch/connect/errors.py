@@ -1,7 +1,7 @@
 """The exceptions of this package, one class per kind of failure.
 
 Every exception that `connect` raises is a subclass of StitchError. The class identifies the kind of failure,
-and its attribute `retryable` indicates whether a retry can help. The message states what happened, which
+and its attribute `retryable` indicates whether a retry can help. An error message states what happened, which
 source or job is affected, and what to do. The module imports only the standard library, so that DAG files can
 import the classes cheaply.
 """
@@ -30,7 +30,7 @@ class StitchError(Exception):
     retryable: bool = True
 
     #: Whether the request should be repeated before the error is trusted. If True, Stitch does not document
-    #: this response to the request, so a proxy may have sent the response.
+    #: the response to the request, so a proxy may have sent it.
     needs_confirmation: bool = False
 
     def __init__(self, message: str, *, source_id: int | None = None, job_name: str | None = None) -> None:
@@ -52,7 +52,7 @@ class StitchError(Exception):
         return extended
 
 
-# Errors with a cause that a person must fix.
+# Errors whose cause a person must fix.
 
 
 class StitchConfigurationError(StitchError):
@@ -95,7 +95,7 @@ class InvalidProperties(StitchBadRequest):
 
 
 class NameInUse(StitchBadRequest):
-    """Another source of the account has this display name or the name that Stitch derives from it."""
+    """Another source in the account has the same display name, or the name that Stitch derives from it."""
 
 
 class EmailInUse(StitchBadRequest):
@@ -103,11 +103,11 @@ class EmailInUse(StitchBadRequest):
 
 
 class LimitReached(StitchBadRequest):
-    """The account already has the maximum number of objects of this kind."""
+    """The account already has the maximum number of objects of the requested kind."""
 
 
 class NotInPlan(StitchBadRequest):
-    """The account's plan does not include this feature."""
+    """The account's plan does not include the requested feature."""
 
 
 class StitchNotFound(StitchError):
@@ -159,7 +159,7 @@ class InvalidArgument(StitchError):
 
 
 class AccountHasProblems(StitchError):
-    """A check of the account found sources that fail to extract or load, or that have outdated rows."""
+    """An account check found sources that fail to extract or load, or whose rows are outdated."""
 
     retryable = False
 
@@ -182,7 +182,8 @@ class JobAlreadyRunning(StitchError):
 
     :param responded_at: when Stitch responded (UTC), or None if the time is unknown.
 
-    Source: Stitch Connect API, "Start a replication job". Stitch sends this error with status 200.
+    Source: Stitch Connect API, "Start a replication job". Stitch's response to the start request has status
+    200.
     """
 
     def __init__(
@@ -236,7 +237,7 @@ class ExtractionLogUnavailable(StitchUnavailable):
 class RateLimited(StitchUnavailable):
     """Stitch rejected the request because of its rate limit (429).
 
-    For this error, `maybe_received` is False.
+    In a RateLimited error, `maybe_received` is False.
     """
 
 
@@ -275,7 +276,7 @@ class JobOutcomeUnknown(StitchError):
 
 
 class CannotFinish(StitchError):
-    """The phase can never finish.
+    """The awaited phase can never finish.
 
     The source is deleted or paused, its configuration is incomplete, or it has no destination.
     """
@@ -284,7 +285,7 @@ class CannotFinish(StitchError):
 
 
 class PhaseTimedOut(StitchError):
-    """The phase did not finish before the timeout."""
+    """The awaited phase did not finish before the timeout."""
 
 
 class JobTerminated(ExtractionFailed):

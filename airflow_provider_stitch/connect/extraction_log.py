@@ -3,15 +3,15 @@
 The result shows which streams had rows, when the rows were sent, and how the job ended.
 
 Three programs write to a log: the runner (`main`), the tap and the target. The target `target-stitch` logs
-every batch that it sends. The Avro target writes a marker for each stream that has rows. Only lines of the
-target prove that a stream had rows, because many taps do not count rows, and the count of a tap may include
-rows that it does not send.
+every batch that it sends. The Avro target writes a marker for each stream that has rows. Only lines from the
+target prove that a stream had rows. Many taps do not count rows, and a tap's count may include rows that it
+does not send.
 
 A log is parsed in one pass while it is downloaded. Memory use is limited, even if the log is very long, has
 very long lines, or contains many streams.
 
-Source of the line format and the exit status: Stitch Connect API, "Extraction logs". The lines of
-target-stitch are known from its source code, and the marker of the Avro target is known from published logs.
+Source of the line format and the exit status: Stitch Connect API, "Extraction logs". The log lines of
+target-stitch are known from its source code. The Avro target's marker is known from published logs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["ExtractionLog", "PhaseExit", "StreamLog", "parse_extraction_log"]
 
 MAX_PROBLEMS = 20
-MAX_PROBLEM_LENGTH = 500  #: maximum number of characters of one problem
+MAX_PROBLEM_LENGTH = 500  #: maximum length of one problem, in characters
 
 _LINE = re.compile(
     rb"(?:(\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d[,.]\d{3})Z?\s+)?"
@@ -53,7 +53,7 @@ _STARTING = re.compile(rb"Starting target: \S*/(target-stitch(?:-avro)?)(?:\s|$)
 _TARGET_SUCCEEDED = b"Target exited normally with status 0"
 _STATE_UPDATE = b"State update: "
 
-# Texts and patterns that identify the log lines of target-stitch 1.0 to 4.0.
+# Texts and patterns that identify log lines from target-stitch 1.0 to 4.0.
 _FIRST_LINES = (
     b"Using Stitch import URL ",
     b"Using batch_size_prefernces of ",
@@ -65,7 +65,7 @@ _BATCH_SERIALIZED = re.compile(rb"Serializing batch with (\d{1,18}) messages? fo
 _REQUEST = b"Sending batch of "
 _RETRIES = (b"Error sending data to Stitch. Sleeping ", b"Backing off post_coroutine(")
 
-# The text before the marker of the Avro target is not documented. Usually the text is the name of the logger.
+# The text before a marker from the Avro target is not documented. Usually it is the name of the logger.
 _MARKER_WORD = b"send-stream-record-count-impl"
 _MARKER = re.compile(rb"(?:[\w.$-]+\s+-\s+)?send-stream-record-count-impl\s+(\S.*)$")
 
@@ -79,20 +79,20 @@ _TARGETS: Mapping[bytes, Literal["target-stitch", "avro"]] = {
 class ExtractionLog:
     """The content of one extraction job's log."""
 
-    #: The streams with evidence of rows, by name. A stream's name is taken from the target's lines, or from
-    #: the tap's lines if the target wrote no lines about the stream.
+    #: The streams that had rows according to the log, by name. A stream's name is taken from the target's
+    #: lines, or from the tap's lines if the target wrote no lines about the stream.
     streams: Mapping[str, StreamLog]
-    #: Whether `streams` contains every stream that had rows. The value is False if the log is truncated.
+    #: Whether `streams` contains every stream that had rows. False if the log is truncated.
     complete: bool
-    #: The target of the job, or None if the log does not show it.
+    #: The target that the job used, or None if the log does not identify it.
     target: Literal["target-stitch", "avro"] | None
-    exits: tuple[PhaseExit, ...]  #: the phases in the exit line, in the order in which they are listed
+    exits: tuple[PhaseExit, ...]  #: the phases that the exit line lists, in the same order
     exit_line: str | None  #: the line that begins with "Exit status is:", or None if the log has no exit line
     exited_at: datetime | None  #: time of the exit line (UTC)
     #: The last 20 lines at level ERROR or CRITICAL, each truncated to 500 characters.
     problems: tuple[str, ...]
-    #: The row counts of the tap, by the stream names that the tap uses. Some taps count only the rows of
-    #: parent streams, and some taps do not count rows.
+    #: The tap's row count for each stream, under the name that the tap uses. Some taps count only the rows of
+    #: parent streams, and other taps do not count rows.
     tap_rows: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -126,8 +126,8 @@ def parse_extraction_log(chunks: Iterable[bytes]) -> ExtractionLog:
 class _LogReader:
     """The state of the parser while it reads a log.
 
-    Lines of the tap and the runner may appear between any two lines of the target. Lines of the tap and the
-    runner do not change the meaning of the target's lines.
+    Lines from the tap and the runner may appear between any two lines from the target, but they do not change
+    the meaning of the target's lines.
     """
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class _LogReader:
         self._problems: deque[str] = deque(maxlen=MAX_PROBLEMS)
         self._last_timestamp: bytes | None = None
         self._exit = BoundedLine()
-        # The exit line without the following lines, which may continue it.
+        # The exit line, without the continuation lines that may follow.
         self._exit_first: bytes | None = None
         self._exit_timestamp: bytes | None = None
         self._in_exit = False
@@ -173,7 +173,7 @@ class _LogReader:
             self._problems.append(one_line(_decoded(line), MAX_PROBLEM_LENGTH))
 
     def result(self) -> ExtractionLog:
-        """Return the result for the lines that were read so far."""
+        """Return the parsed content of the lines that were read so far."""
         first = None if self._exit_first is None else _decoded(self._exit_first)
         whole = "" if first is None else _decoded(self._exit.take())
         exits = () if first is None else parse_exit_line(first, whole)
@@ -242,7 +242,7 @@ class _LogReader:
                 stream.record_marker(parse_timestamp(timestamp))
 
     def _read_batch(self, line: bytes, start: int, timestamp: bytes | None) -> bool:
-        """Record a line of target-stitch that concerns a batch. Return whether the line concerns a batch."""
+        """Record a line from target-stitch if it concerns a batch, and return whether it does."""
         if line.startswith(COUNTER_STARTS, start):
             count = parse_record_count(line[start:])
             if count is not None and (stream := self._streams.get(count.name)):
@@ -259,7 +259,7 @@ class _LogReader:
 
     def _begin_batch(self, name: bytes, messages: int, timestamp: bytes | None) -> None:
         self._target = self._target or "target-stitch"
-        self._target_finished = False  # a batch cannot follow the last line of the target
+        self._target_finished = False  # a batch cannot follow the target's last line
         self._open_batch = self._streams.get(name)
         if self._open_batch is not None:
             self._open_batch.record_batch(messages, parse_timestamp(timestamp))

@@ -27,8 +27,8 @@ class StitchPartner(PartnerEndpoints):
     The partner credentials are sent only in request bodies, never in a header.
 
     :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
-    :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
-        for each part of the body.
+    :param request_timeout: maximum number of seconds to wait for the connection, for the response headers,
+        and for each part of the body.
     :raises StitchConfigurationError: if a parameter is invalid.
     """
 

@@ -131,7 +131,7 @@ def _from_number(value: str, types: frozenset[str]) -> Any:
     except ValueError:
         pass
     if "number" not in types:
-        return value  # Stitch rejects such a value with an error that contains the property's name
+        return value  # Stitch rejects an invalid number with an error that contains the property's name
     try:
         return float(value)
     except ValueError:

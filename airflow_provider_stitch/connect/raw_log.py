@@ -17,9 +17,9 @@ MAX_LINE_LENGTH = 1024 * 1024
 class RawExtractionLog:
     """An open extraction log. Iterate over the log to read its lines, or save the log to a file.
 
-    The log is downloaded while it is read, so that even a large log needs little memory. A log can be read
-    only once, inside the `with` statement that opened it. Treat logs as confidential, because they may
-    contain source data and URLs.
+    The log is downloaded while it is read, so even a large log uses little memory. A log can be read only
+    once, inside the `with` statement that opened it. Treat logs as confidential, because they may contain
+    source data and URLs.
 
     Reading a log raises ExtractionLogUnavailable if the download fails, and RuntimeError if the log was
     already read or closed.
@@ -85,7 +85,7 @@ class RawExtractionLog:
 
 
 def split_text(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Decode a text in UTF-8, and yield its lines without their line breaks."""
+    """Decode UTF-8 text, and yield its lines without line breaks."""
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     line = ""
     for chunk in chunks:

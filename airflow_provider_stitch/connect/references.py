@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 Named = TypeVar("Named", "Source", "Destination")
 
 MAX_CANDIDATES = 10  #: maximum number of sources in an error message
-MAX_ID_DIGITS = 18  #: maximum number of digits of an id, more than any id in Stitch has
+MAX_ID_DIGITS = 18  #: maximum number of digits in an id; all ids in Stitch are shorter
 
 
 def find_source(sources: Sequence[Source], reference: int | str) -> Source:
-    """Return the source with this id, `name` or display name, in this order of precedence.
+    """Find a source by id, `name` or display name, in this order of precedence.
 
     A deleted source is returned only if no other source matches, because a newer source may have the same
     name.
@@ -56,7 +56,7 @@ def parse_id(reference: int | str) -> int | None:
 
 
 def find_destination(destinations: Sequence[Destination], reference: int | str) -> Destination:
-    """Return the destination with this id, `name` or display name, in this order of precedence.
+    """Find a destination by id, `name` or display name, in this order of precedence.
 
     A deleted destination is returned only if no other destination matches.
 

@@ -23,9 +23,9 @@ MAX_ERRORS_WITH_CANDIDATES = 10
 
 @dataclass(frozen=True)
 class StreamSelection:
-    """The name or pattern of the streams to select, with options.
+    """A name or pattern that selects streams, with options for the selected streams.
 
-    An option that is None stays unchanged, except for `fields`.
+    If an option other than `fields` is None, the setting stays unchanged.
     """
 
     name: str  #: the name of a stream, or a pattern; see `match_streams`
@@ -103,7 +103,7 @@ def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> lis
 
 
 def find_stream(streams: Sequence[Stream], name: str) -> Stream:
-    """Return the stream with this `tap_stream_id`, name or numeric id, in this order of precedence.
+    """Find a stream by `tap_stream_id`, name or numeric id, in this order of precedence.
 
     :raises UnknownStream: if no stream or more than one stream has this name. The error message lists
         candidates.

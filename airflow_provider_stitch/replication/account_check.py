@@ -1,7 +1,7 @@
 """Read all extractions and loads of an account within its request budget.
 
-The lists of a large account have more pages than the budget allows in 10 minutes. During the check, part of
-the budget is reserved for tasks that wait for jobs.
+In a large account, reading all pages requires more requests than the budget allows in 10 minutes. During the
+check, part of the budget is reserved for tasks that wait for jobs.
 """
 
 from __future__ import annotations
@@ -28,17 +28,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RESERVED_PART = 6
-"""One in six requests is reserved for tasks that wait for jobs: 5 of 30 requests."""
+"""One in six requests (5 of 30) is reserved for tasks that wait for jobs."""
 
-MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
+MAX_PAGES = 1000  #: maximum number of pages in a list; a longer list raises an error
 
 
 class AccountCheck:
-    """One check of all sources of an account.
+    """A check of all sources in an account.
 
-    :param sources: all sources of the account.
-    :param log_info: called with progress messages, which include an estimate of the remaining time.
-    :param log_warning: called with a message for each outage and for each record that cannot be parsed.
+    :param sources: all sources in the account.
+    :param log_info: a function that is called with progress messages, which include an estimate of the
+        remaining time.
+    :param log_warning: a function that is called with a message for each outage and for each record that
+        cannot be parsed.
     """
 
     def __init__(
@@ -185,7 +187,7 @@ class AccountCheck:
     # --- Messages -------------------------------------------------------------------------------------------
 
     def _seconds_left(self, wait: float) -> float:
-        """Estimate the seconds until all pages are read, if other tasks do not send more requests."""
+        """Estimate the number of seconds until all pages are read, if other tasks send no more requests."""
         allowed = self._allowed(float(self._session.budget.limit))
         return wait + (self._pages_left - 1) // allowed * WINDOW
 

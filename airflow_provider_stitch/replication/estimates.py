@@ -1,6 +1,6 @@
-"""Estimate when each kind of poll will find a change. Pure functions.
+"""Estimate when each kind of poll will find a change.
 
-An `EstimateContext` converts Stitch's timestamps to seconds by this machine's clock.
+All functions are pure. An `EstimateContext` converts Stitch's timestamps to seconds by this machine's clock.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 # A job that started at least this many seconds before the first poll may already have ended.
 LATE_START_SECONDS = 60.0
 
-# A missing log is requested again after this number of even intervals. With 30 requests in 10 minutes, three
-# attempts take 5 minutes. After these attempts, the wait continues without the log.
+# A missing log is requested again after this number of intervals between evenly spaced requests. With 30
+# requests in 10 minutes, three attempts take 5 minutes. After these attempts, the wait continues without the
+# log.
 LOG_RETRY_INTERVALS = 7.6
 
 # Number of requests that follow a poll: the log and the loads after an extraction, and the loads after a log.
@@ -112,7 +113,7 @@ def estimate_log_ready(observations: Observations, context: EstimateContext) -> 
 
 
 def estimate_baseline(context: EstimateContext) -> CompletionEstimate:
-    """Return the estimate for the baseline poll of the loads, which shows old load errors."""
+    """Return the estimate for the baseline poll, which finds existing load errors before the job ends."""
     return CompletionEstimate(last_checked_at=context.now, since=context.now)
 
 
@@ -125,7 +126,7 @@ def estimate_loads_done(
 ) -> CompletionEstimate:
     """Estimate when all expected loads are done.
 
-    :param history: times between the last batch and the last load of earlier jobs.
+    :param history: for earlier jobs, the time from the last batch to the last load.
     """
     waiting = [status for status in evaluation.streams if status.state == "waiting"]
     since = context.now
@@ -146,7 +147,7 @@ def estimate_next_load(context: EstimateContext, interval: float) -> CompletionE
     """Estimate when a watcher's next poll of a source's loads will return a new load.
 
     :param interval: minimum number of seconds between two polls for watchers. Polls for waiting tasks can be
-        earlier.
+        sent earlier.
     """
     if context.last_checked_at is None:
         return CompletionEstimate(last_checked_at=context.now, since=context.now, done_by=context.now)

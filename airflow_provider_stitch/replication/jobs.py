@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A job that counts as started by this task."""
+    """A job that is treated as started by this task."""
 
     job_name: str
     started_at: datetime  #: start time of the job, by Stitch's clock
@@ -48,9 +48,9 @@ class SourceBusy:
     Stitch does not return the name of the running job.
     """
 
-    running_at: datetime  #: when Stitch refused the start, by Stitch's clock
+    running_at: datetime  #: when Stitch refused to start a job, by Stitch's clock
     #: When the first start request without a response was sent, by Stitch's clock. None if every start
-    #: request had a response. A job that started at or after this time counts as started by this task.
+    #: request had a response. A job that started at or after this time is treated as started by this task.
     first_attempt_at: datetime | None = None
 
 
@@ -64,14 +64,14 @@ async def start_job(
 ) -> Started | SourceBusy:
     """Start a replication job. Retry until the session's deadline while Stitch is unavailable.
 
-    A start request is not idempotent: if its response is lost, the job may have started. Before another
-    attempt, the list of extractions is polled, in case the job has already ended. If the job is running,
-    Stitch refuses a second start. Undocumented responses count as lost unless repeated several times.
+    If the response to a start request is lost, the job may have started. Before another attempt, the list of
+    extractions is polled, because the job may have ended already. If the job is running, Stitch refuses a
+    second start. An undocumented response is treated as lost unless it is repeated several times.
 
-    :param first_attempt_at: time of an earlier try's start request without a response, by Stitch's clock.
-    :param on_started: called with the started job in the thread of the request. This thread receives the
-        response even if the caller is interrupted, so the job's name is not lost.
-    :raises StitchError: if the source is unknown or deleted, Stitch refuses, or the deadline passes.
+    :param first_attempt_at: when an earlier try sent a start request that received no response.
+    :param on_started: a function that the request's thread calls with the started job. The thread receives
+        the response even if the caller is interrupted, so the job's name is not lost.
+    :raises StitchError: if the source is unknown or deleted, if Stitch refuses, or if the deadline passes.
     """
     attempts = Attempts()
     while True:
@@ -146,14 +146,14 @@ async def stop_job(
     """Stop the goal's job unless it has ended, and return whether a stop request was sent.
 
     A stop request contains no job name, and stops any running job of the source. No stop request is sent if
-    the job has ended or is too old to run, or if a fresh poll lists this job or a later job as completed. A
-    request that Stitch may have received is repeated only after a poll has shown that the job is running. If
-    the goal has no job name, any running job is meant, so the first request needs no poll.
+    the job has ended or is too old to be running, or if a fresh poll lists the job or a later job. A stop
+    request that Stitch may have received is repeated only after a poll has shown that the job is running. A
+    goal without a job name requires no poll before the first stop request.
 
-    :param observations: the observations of an earlier wait for this job.
-    :param needs_poll: whether to wait for the poll until the session's deadline, and to send no stop request
-        without its result. If False, the job counts as running if the poll takes more than two seconds.
-    :raises StitchError: if Stitch is unavailable until the deadline, or refuses the stop.
+    :param observations: the observations of an earlier wait for the job.
+    :param needs_poll: whether a stop request requires the result of the poll. If False, the job is assumed
+        to be running if the poll takes more than two seconds.
+    :raises StitchError: if Stitch is unavailable until the deadline, or if it refuses to stop the job.
     """
     if observations is not None and evaluate_extraction(goal, observations).ended:
         return False
@@ -198,5 +198,5 @@ async def _may_be_running(session: AccountSession, goal: Goal, *, needs_poll: bo
             return True
     listed = result.value if result is not None else None
     if goal.job_name is not None and goal.started_at is None and listed is not None:
-        return False  # without a start time, it is unknown which of the two jobs started later
+        return False  # without a start time, it is unknown whether the listed job is newer
     return not evaluate_extraction(goal, Observations(extraction=listed)).ended

@@ -1,7 +1,7 @@
-"""Record which loads of a source have been announced. Pure functions.
+"""Record which loads of a source have been announced.
 
-The cursor is stored, so that a process can announce the loads that it missed before a restart. All times are
-by Stitch's clock.
+All functions are pure. The cursor is stored, so that loads that finish during a restart are announced
+afterwards. All times are by Stitch's clock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class LoadCursor:
     newer load of another stream.
     """
 
-    since: datetime  #: a stream's first announced load is at or after this time
+    since: datetime  #: the first load that is announced for a stream is at or after this time
     #: Time of the last announced load, by stream name.
     loaded_at: Mapping[str, datetime] = field(default_factory=dict)
 

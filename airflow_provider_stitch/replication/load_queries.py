@@ -65,7 +65,7 @@ def _load_names(
     """Return the possible load names of one stream, and the number of loads to search for.
 
     A listed load may belong to a deleted source with the same name. If the stream is not loaded within
-    `overdue_after`, the number therefore includes one more load, which may be on another page.
+    `overdue_after`, the search therefore includes one more load, which may be on another page.
     """
     names = status.expected.load_names
     number = max(1, *(name_counts[name] for name in names))

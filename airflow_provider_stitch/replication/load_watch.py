@@ -1,8 +1,8 @@
 """Watch the loads of an account's sources continuously, on behalf of all watchers in an event loop.
 
 For each watched source, one query is always pending in the account's poller (see `polling.poller`). Watchers
-therefore receive the pages that are polled for waiting tasks as well. Watchers themselves cause at most one
-poll per poll interval, and the scheduler prefers polls for waiting tasks.
+therefore also receive the pages that are polled for waiting tasks. Watchers themselves cause at most one poll
+per poll interval, and the scheduler prefers polls for waiting tasks.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 FIRST_PAUSE = 30.0
 MAX_PAUSE = 300.0
 
-# Seconds between two checks for a new client of the connection, during a pause.
+# During a pause, seconds between two checks whether the connection has a new client.
 CONNECTION_INTERVAL = 30.0
 
 # Polls for watchers use at most a third of the budget, even if watchers need many pages.
@@ -116,10 +116,12 @@ class LoadWatch:
     """Watches the loads of an account's sources.
 
     :param interests: the interests of all watchers, which can change at any time.
-    :param read_client: returns the current client of the connection.
-    :param new_session: creates a session without a deadline from a client and a function that logs a warning.
-    :param log_warning: called with a message for each new failure and for each unknown source.
-    :param log_info: called with a message when requests succeed again after a failure.
+    :param read_client: a function that returns the connection's current client.
+    :param new_session: a function that creates a session without a deadline. Its arguments are a client and a
+        function that logs a warning.
+    :param log_warning: a function that is called with a message for each new failure and for each unknown
+        source.
+    :param log_info: a function that is called with a message when requests succeed again after a failure.
     """
 
     def __init__(
@@ -202,7 +204,7 @@ class LoadWatch:
     def publish(self, snapshot: LoadSnapshot, pages: tuple[int, ...]) -> None:
         """Pass a snapshot to the watchers.
 
-        :param pages: numbers of the pages that contain the loads of the snapshot.
+        :param pages: numbers of the pages on which Stitch listed the snapshot's loads.
         """
         self._pages[snapshot.source] = pages
         self._warnings.clear()

@@ -26,7 +26,7 @@ class Outcome:
     error: dict[str, Any] | None = None  #: see `error_to_dict`; None if the goal was reached
     #: Whether the extraction is known to have ended, so that the job need not be stopped.
     extraction_ended: bool = False
-    #: Whether a stream without evidence of rows was assumed to have had no rows.
+    #: Whether a stream was assumed to have had no rows, although the log does not prove it.
     assumes_no_rows: bool = False
 
     @classmethod

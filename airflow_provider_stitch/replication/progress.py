@@ -31,8 +31,8 @@ class ProgressLog:
     To save memory, no method is a coroutine. Structlog inspects the frame of its caller, and a waiting
     coroutine would keep the memory that this inspection allocates.
 
-    :param log_info: called once with each line.
-    :param log_warning: called once with each warning.
+    :param log_info: a function that is called once with each line.
+    :param log_warning: a function that is called once with each warning.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class ProgressLog:
         self._clock = clock
         self._log_info = log_info
         self._log_warning = log_warning
-        self._logged_lines: dict[str, None] = {}  # an empty dict needs a third of the memory of an empty set
+        # An empty dict uses a third of the memory that an empty set uses.
+        self._logged_lines: dict[str, None] = {}
         self._slot_reserved = False
 
     def log_wait_started(self, goal: Goal) -> None:
@@ -65,7 +66,7 @@ class ProgressLog:
         self._log_info(f"The job is {job_name}")
 
     def has_news(self, evaluation: Evaluation) -> bool:
-        """Return whether an evaluation contains lines that have not been logged, or ends the wait."""
+        """Return whether an evaluation ends the wait, or contains lines that have not been logged."""
         lines = (*evaluation.log_lines, *evaluation.warnings)
         return evaluation.state != "running" or any(line not in self._logged_lines for line in lines)
 
@@ -146,7 +147,7 @@ def timeout_message(
     requests_sent: int,
     next_request_in: float,
 ) -> str:
-    """Return the error message of a wait that reached its time limit.
+    """Return the error message for a wait that reached its time limit.
 
     :param time_limit: the name of the time limit, which is `timeout` or Airflow's `execution_timeout`.
     :param requests_sent: number of status requests that were sent for the wait.

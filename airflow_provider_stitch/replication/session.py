@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 class AccountSession:
-    """Calls and polls one account on behalf of one task.
+    """Sends requests to one account on behalf of one task.
 
     :param deadline: when to stop retrying requests during an outage, in seconds since the epoch. If None,
         requests are retried forever.
     :param time_limit: name of the time limit that determines the deadline, for error messages.
-    :param on_warning: called with one line per outage, and with one line when the task first waits for the
-        budget.
+    :param on_warning: a function that is called with one line per outage, and with one line when the task
+        first waits for the budget.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AccountSession:
         return self.caller.seconds_until(self.deadline)
 
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
-        """Return the time of a result or, without a result, the current time, by Stitch's clock.
+        """Return the time of a result, or the current time if there is no result, by Stitch's clock.
 
         If a result contains no time, its age by this machine's clock is subtracted from the current time. The
         current time is derived from Stitch's responses (see `StitchClient.stitch_time`). This machine's clock

@@ -73,11 +73,11 @@ class Waiter:
     """Waits for one goal on behalf of one task.
 
     :param session: the task's access to its account.
-    :param poll_interval: minimum seconds between two polls. The actual interval is longer if the task's fair
-        share of the budget requires it. If None, the waiter polls as often as its fair share allows.
+    :param poll_interval: minimum number of seconds between two polls. The actual interval is longer if the
+        task's fair share of the budget requires it. If None, the fair share determines the interval.
     :param stateless: whether the waiter is discarded before the job ends, as in a rescheduled sensor.
-    :param log_info: called with each line for the task's log.
-    :param log_warning: called with each warning for the task's log.
+    :param log_info: a function that is called with each line for the task's log.
+    :param log_warning: a function that is called with each warning for the task's log.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Waiter:
             return Outcome(self.goal.to_dict(), result, error_fields, evaluation.extraction.ended)
 
     async def _outcome_or_sleep(self, evaluation: Evaluation) -> Outcome | None:
-        """Return the outcome if the wait has ended. Otherwise, sleep if no scheduler plans the next poll."""
+        """Return the outcome of a finished wait. Otherwise, pause unless the next poll is scheduled."""
         if evaluation.state != "running":
             self._record_load_lag(evaluation)
             return self.outcome(evaluation)
@@ -162,8 +162,8 @@ class Waiter:
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
         """Fetch each missing piece of information at most once, and return the evaluation.
 
-        :param scheduled: whether the shared scheduler chooses the time of each request. If the scheduler
-            does not send a request in time, the evaluation is returned without the response.
+        :param scheduled: whether the shared scheduler chooses the time of each request. If the scheduler does
+            not send a request in time, the evaluation does not include the response.
         :raises StitchError: if Stitch is unavailable, or the goal can never be reached.
         """
         await self.session.resolve_account(self.goal.source_id)
@@ -279,8 +279,8 @@ class Waiter:
         query = ExtractionQuery(
             self.session.client,
             estimate_extraction_end(self.goal, context, durations, self._scheduled_start),
-            # Only a fresh page can show that the source is not listed. The first query also accepts a cached
-            # page that lists the source, because a completed extraction never changes.
+            # Only a fresh page proves that the source is not listed. If a cached page lists the source, the
+            # first query accepts this page, because a completed extraction never changes.
             last.sequence if last else FRESH_ONLY,
             self.goal.source_id,
             accept_cached=last is None and expires_at is not None,
@@ -311,7 +311,7 @@ class Waiter:
             self.observations = replace(self.observations, incomplete_log_times=incomplete_at)
 
     async def _fetch_baseline_loads(self, expires_at: float | None) -> None:
-        """Poll the loads before the job ends, to distinguish old load errors from new ones.
+        """Poll the loads before the job ends, to distinguish old load errors from new errors.
 
         The poll is skipped if the list is long, or if the scheduler does not send the request soon.
         """
@@ -361,7 +361,7 @@ class Waiter:
     # --- The outcome ------------------------------------------------------------------------------------
 
     def _record_load_lag(self, evaluation: Evaluation) -> None:
-        """Record how long loading took, so that other waiters can estimate it."""
+        """Record how long loading took, to improve the estimates of other waiters."""
         loaded = [status.loaded_at for status in evaluation.streams if status.loaded_at is not None]
         if loaded:
             last_batch_at = max(status.expected.last_batch_at for status in evaluation.streams)
@@ -376,7 +376,7 @@ class Waiter:
         return Outcome.from_evaluation(self.goal, evaluation, error)
 
     def timeout_error(self, evaluation: Evaluation, time_limit: str) -> PhaseTimedOut:
-        """Return the error of a wait that reached a time limit. This method may read the budget's file."""
+        """Return the error for a wait that reached a time limit. This method may read the budget's file."""
         next_request_in = 0.0
         if self.session.client.known_client_id is not None:
             next_request_in = self.session.budget.window().available_in[0]

@@ -1,4 +1,4 @@
-"""Return the names of tables in destinations and source databases, as specified by OpenLineage.
+"""Names of tables in destinations and source databases, as specified by OpenLineage.
 
 The functions are pure. A function returns None if the properties do not determine a name, because a wrong
 name would connect unrelated lineage graphs.
@@ -31,7 +31,7 @@ class Table:
 def destination_table(
     destination_type: str | None, properties: Mapping[str, Any], schema: str, table: str
 ) -> Table | None:
-    """Return the table that Stitch loads a stream into.
+    """Return the table into which Stitch loads a stream.
 
     :param destination_type: Stitch's name for the type of the destination, such as `snowflake`.
     :param properties: the destination's properties. The result contains no secret from the properties.
@@ -64,7 +64,7 @@ def source_table(
     schema: str | None,
     table: str,
 ) -> Table | None:
-    """Return the table that a stream of a database source is extracted from.
+    """Return the table from which Stitch extracts a stream of a database source.
 
     :param source_type: Stitch's name for the type of the source, such as `platform.hp-postgres`.
     :param properties: the source's properties, such as `host`, `port`, and `dbname` or `database`.
@@ -80,7 +80,7 @@ def source_table(
     server = f"{scheme}://{host}:{_port(given, port)}"
     database = database or given.get("dbname") or given.get("database")
     parts: list[str | None]
-    if scheme in ("mysql", "mongodb"):  # these types have databases, but no schemas
+    if scheme in ("mysql", "mongodb"):  # sources of these types have databases, but no schemas
         parts = [database or schema, table]
     elif scheme == "oracle":
         parts = [given.get("sid") or database, schema, table]
@@ -90,7 +90,7 @@ def source_table(
 
 
 def column_name(destination_type: str | None, field: str) -> str:
-    """Return the name of the column that a field is loaded into."""
+    """Return the name of the column into which Stitch loads a field."""
     if destination_type == "snowflake":
         return _letters_first(field).upper()
     if destination_type in ("redshift", "panoply"):

@@ -1,4 +1,4 @@
-"""Fixtures for tests that run DAGs in the installed Airflow, version 2 or 3, against the emulator."""
+"""Fixtures for tests that run DAGs in the installed Airflow (2 or 3) against the emulator."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def stitch(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
     A test can set another speed with an indirect parameter.
 
-    The connection allows 3,000 requests per window. The default at this speed would be 18,000 requests. A
-    waiting task often computes when it can send the next request, and a higher limit makes this computation
-    slower.
+    The connection allows 3,000 requests per window. At this speed, the default of `connection_json` would be
+    18,000 requests. A waiting task often computes when it can send the next request, and a higher limit makes
+    this computation slower.
     """
     with StitchEmulator(speed=getattr(request, "param", 600)) as stitch:
         connection = json.loads(stitch.connection_json())

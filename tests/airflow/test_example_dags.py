@@ -61,7 +61,7 @@ def test_alert_matches_the_text_on_its_documentation_page(airflow, stitch):
 
     dag_run = airflow.run(dag)
 
-    # the rest of the page contains other messages
+    # Only the first block on the page shows this alert.
     page = next(block.code for block in blocks("text") if block.page == "docs/how-to/alerts.md")
     (job,) = stitch.jobs(github)
     assert dag_run.states == {"replicate_github": "failed"}

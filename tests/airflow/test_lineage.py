@@ -91,7 +91,7 @@ def events(airflow_database: None, tmp_path_factory: pytest.TempPathFactory) -> 
             "AIRFLOW__OPENLINEAGE__TRANSPORT": json.dumps(
                 {"type": "file", "log_file_path": str(file), "append": True}
             ),
-            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",  # long, because the machine may be busy
+            "AIRFLOW__OPENLINEAGE__EXECUTION_TIMEOUT": "60",  # a busy machine needs a long timeout
             "STITCH_TEST_ACCOUNTS": json.dumps([*connections]),
         }
         run = subprocess.run(  # noqa: PLW1510 - the assertion below prints the output of the run

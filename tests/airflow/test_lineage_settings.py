@@ -52,7 +52,7 @@ def test_lineage_is_off_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.fixture(params=["release with policies", "earlier release"])
 def openlineage_release(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a test twice: with the installed release of OpenLineage, and as if it had no emission policies."""
+    """Run a test twice: with the installed OpenLineage, and as if OpenLineage had no emission policies."""
     monkeypatch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", TRANSPORT)
     if request.param == "earlier release":
         monkeypatch.setitem(sys.modules, "airflow.providers.openlineage.utils.emission_policy", None)

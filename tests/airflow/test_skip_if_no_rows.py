@@ -23,7 +23,7 @@ def empty(stitch) -> int:
 
 @task
 def transform() -> None:
-    """Do nothing, as the function of a downstream task."""
+    """Do nothing in a downstream task."""
 
 
 def run_then_transform(airflow, **options):

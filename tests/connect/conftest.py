@@ -14,14 +14,14 @@ TOKEN = "ac_4be1d5f0secretsecret"
 
 @pytest.fixture
 def stitch() -> Iterator[ScriptedServer]:
-    """The server that replaces Stitch."""
+    """Return a local server that replaces Stitch."""
     with running_server() as server:
         yield server
 
 
 @pytest.fixture
 def other_host() -> Iterator[ScriptedServer]:
-    """Another server, which is the log host or must not receive any requests."""
+    """Return a second server, which is either the log host or a host that must not receive requests."""
     with running_server() as server:
         yield server
 
@@ -46,7 +46,7 @@ def client(client_for: Callable[..., StitchClient]) -> StitchClient:
 
 
 class FakeClock:
-    """A clock that advances only in `sleep`."""
+    """A clock that advances only when `sleep` is called."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,4 +1,4 @@
-"""Calls of the endpoints for sessions and destinations."""
+"""Sample calls to the endpoints for sessions and destinations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import datetime, timezone
 from . import endpoint_samples as more
 from . import samples
 
-# Rows of name, call, expected request, expected JSON, body of the response, and check of the result.
+# Each row contains a name, a call, the expected request, the expected JSON, the response body, and a check
+# of the result.
 DESTINATION_CALLS = [
     (
         "create_ephemeral_token",

@@ -1,4 +1,4 @@
-"""Lines of extraction logs, and the expected results of the parser."""
+"""Functions that build extraction logs from lines, and simplify the parsed logs for assertions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def parsed(*lines: str) -> ExtractionLog:
 
 
 def of_target(*lines: str, first: str = FIRST, last: str = LAST) -> ExtractionLog:
-    """Return a log of target-stitch with these lines between its first and its last line."""
+    """Return a parsed target-stitch log with the given lines between its first and last lines."""
     return parsed(
         line(0, "main", STITCH_4),
         line(1, "target", first),
@@ -51,7 +51,11 @@ def sent_old(second: int, name: str, messages: int) -> str:
 
 
 def found(log: ExtractionLog) -> dict[str, tuple[int | None, int, int | None, bool]]:
-    """Return rows, batches, time of the last batch in seconds, and `certain` of each stream."""
+    """Return a tuple of facts about each stream.
+
+    Each tuple contains the number of rows, the number of batches, the seconds until the last batch, and the
+    value of `certain`.
+    """
     start = at(0)
     return {
         name: (

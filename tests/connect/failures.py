@@ -1,4 +1,4 @@
-"""Return the error of a call."""
+"""A function that returns the error that a client method raises."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def failure_of(client, call="list_sources"):
         getattr(client, call)()
     error = caught.value
     assert TOKEN not in str(error)
-    # Exceptions of the HTTP libraries contain a reference to the request and its token.
+    # Exceptions from HTTP libraries refer to the request, which contains the token.
     cause: BaseException | None = error
     while cause is not None:
         assert type(cause).__module__.partition(".")[0] not in ("requests", "urllib3")

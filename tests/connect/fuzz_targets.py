@@ -1,6 +1,6 @@
-"""Entry points for fuzzing `connect`, used by hypothesis in test_fuzzing.py and by atheris (`make fuzz`).
+"""Fuzzing entry points for `connect`, which Hypothesis (test_fuzzing.py) and Atheris (`make fuzz`) call.
 
-Each entry point accepts any bytes. It raises an exception only if `connect` raises an exception that is not a
+Each entry point accepts any bytes. An entry point fails only if `connect` raises an exception that is not a
 StitchError.
 """
 
@@ -86,7 +86,7 @@ METHODS: list[Callable[[], Any]] = [
 
 
 def response(data: bytes) -> None:
-    """Call a method, and return these bytes to it as the body of a response."""
+    """Call a client method whose request receives the given bytes as the response body."""
     if len(data) < 3:
         return
     head = f"HTTP/1.1 {STATUSES[data[1] % len(STATUSES)]} X\r\n".encode() + HEADERS[data[2] % len(HEADERS)]
@@ -94,19 +94,19 @@ def response(data: bytes) -> None:
 
 
 def whole_response(data: bytes) -> None:
-    """Call a method, and return these bytes to it as the whole response."""
+    """Call a client method whose request receives the given bytes as the whole response."""
     if data:
         _call(data[0], data[1:])
 
 
 def log(data: bytes) -> None:
-    """Parse an extraction log in chunks. The first byte determines their size."""
+    """Parse an extraction log in chunks. The first byte of the input determines the size of the chunks."""
     size = 1 + (data[0] if data else 0)
     _use(parse_extraction_log(data[at : at + size] for at in range(1, len(data), size)))
 
 
 def text(data: bytes) -> None:
-    """Parse the text as a time, date, job name, URL, cron expression and token."""
+    """Parse a text as a time, a date, a job name, a URL, a cron expression and a token."""
     value = data.decode("utf-8", errors="surrogateescape")
     for parse in (parse_date, lambda each: parse_retry_after(each, None)):
         parse(value)
@@ -142,7 +142,7 @@ def _run(read: Callable[[], Any]) -> None:
 
 
 def _check(error: StitchError) -> None:
-    """Check that the message can be encoded, is short, and contains no secret."""
+    """Check that the error message can be encoded, is short, and contains no secret."""
     message = str(error)
     message.encode()
     assert len(message) < MAX_MESSAGE_LENGTH
@@ -152,7 +152,7 @@ def _check(error: StitchError) -> None:
 
 
 def _use(value: Any) -> None:
-    """Read all attributes and properties of a result."""
+    """Read all attributes and properties of the object that a method returned."""
     repr(value)
     if isinstance(value, (list, tuple)):
         for each in value[:20]:
@@ -171,7 +171,7 @@ def _use(value: Any) -> None:
 
 
 class _Socket:
-    """A fake socket with the methods that http.client uses."""
+    """A fake socket with only the methods that `http.client` uses."""
 
     def __init__(self, raw: bytes) -> None:
         self._raw = raw
@@ -181,7 +181,7 @@ class _Socket:
 
 
 class _Canned(HTTPAdapter):
-    """Returns the same bytes to each request, and parses them with the same libraries as a real response."""
+    """Returns the same bytes for each request. `http.client` parses the bytes like a real response."""
 
     def __init__(self, raw: bytes) -> None:
         super().__init__()
@@ -230,12 +230,12 @@ def _canned(raw: bytes) -> Iterator[None]:
 
 
 def seeds(name: str) -> list[bytes]:
-    """Return valid inputs of an entry point."""
+    """Return valid inputs for an entry point."""
     return [*_SEEDS[name]()]
 
 
 def _bodies() -> Iterator[tuple[int, int, bytes]]:
-    """Yield the index of a method, the index of a status, and a documented body."""
+    """Yield tuples of a method index, a status index and a documented response body."""
     for number, call in enumerate(CALLS):
         yield number, 0, _bytes(call[4])
     for number, error in enumerate(ERRORS):

@@ -1,4 +1,4 @@
-"""Builders of list records and list pages."""
+"""Functions that build the records and pages of a list."""
 
 from __future__ import annotations
 

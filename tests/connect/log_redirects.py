@@ -1,4 +1,4 @@
-"""Responses that redirect a request to an extraction log."""
+"""An extraction log, and a response that redirects the client to the URL of a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls of the endpoints for notifications."""
+"""Sample calls to the endpoints for notifications."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from . import endpoint_samples as more
 
 NOTIFICATIONS = "/notifications/public/v1/api"
 
-# Rows of name, call, expected request, expected JSON, body of the response, and check of the result.
+# Each row contains a name, a call, the expected request, the expected JSON, the response body, and a check
+# of the result.
 NOTIFICATION_CALLS = [
     (
         "list_custom_emails",

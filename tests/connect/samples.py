@@ -1,4 +1,4 @@
-"""Documented sample objects with the values of a fictional account."""
+"""Sample objects from Stitch's documentation, with the values of a fictional account."""
 
 from __future__ import annotations
 

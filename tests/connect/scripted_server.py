@@ -1,4 +1,4 @@
-"""An HTTP server on a free port of 127.0.0.1 that sends exactly the scripted bytes."""
+"""An HTTP server on a free port of 127.0.0.1, which sends exactly the bytes that a test scripts."""
 
 from __future__ import annotations
 
@@ -19,16 +19,19 @@ DATE = "Mon, 17 Aug 2026 06:40:12 GMT"
 class Request:
     method: str
     target: str
-    headers: dict[str, str]  # with header names in lower case
+    headers: dict[str, str]  # the header names are in lower case
     body: bytes
 
 
 class ScriptedServer:
-    """Executes one scripted behavior per request, repeats the last behavior, and records the requests."""
+    """Executes one scripted behavior per request and records the requests.
+
+    The server repeats the last behavior for all further requests.
+    """
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        # needed because closing a listening socket does not interrupt accept()
+        # This timeout is needed because closing a listening socket does not interrupt `accept`.
         self._listener.settimeout(0.05)
         self._behaviours: list[Behaviour] = []
         self._stopping = threading.Event()
@@ -57,23 +60,23 @@ class ScriptedServer:
         self._thread.join(timeout=5)
 
     def hang(self, _: socket.socket) -> None:
-        """Send nothing until the test ends (a behavior)."""
+        """Behave like a server that sends nothing until the test ends."""
         self._stopping.wait(timeout=10)
 
     def drip(self, connection: socket.socket) -> None:
-        """Send one byte at a time, so that no single read times out (a behavior)."""
+        """Behave like a server that sends one byte at a time, so that no single read times out."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b" ")
 
     def drip_head(self, connection: socket.socket) -> None:
-        """Send endless headers, one byte at a time (a behavior)."""
+        """Behave like a server that sends endless headers, one byte at a time."""
         connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"x")
 
     def repeat_continue(self, connection: socket.socket) -> None:
-        """Repeat the status 100 Continue (a behavior)."""
+        """Behave like a server that sends the status 100 Continue again and again."""
         while not self._stopping.wait(timeout=0.02):
             connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -88,7 +91,7 @@ class ScriptedServer:
             threading.Thread(target=self._handle, args=(connection,), daemon=True).start()
 
     def _handle(self, connection: socket.socket) -> None:
-        # This timeout covers a whole `sendall`, and a client on a busy machine reads a long log slowly.
+        # The timeout applies to a whole `sendall` call. A client on a busy machine reads a long log slowly.
         connection.settimeout(60)
         with connection, connection.makefile("rb") as stream:
             try:
@@ -99,7 +102,7 @@ class ScriptedServer:
                 behaviour = self._behaviours.pop(0) if len(self._behaviours) > 1 else self._behaviours[0]
                 behaviour(connection)
             except OSError:
-                return  # in many tests, the client closes the connection early
+                return  # in many tests, the client closes the connection before the response is complete
 
 
 def _read_request(stream) -> Request | None:  # type: ignore[no-untyped-def]
@@ -118,9 +121,10 @@ def sends(raw: bytes) -> Behaviour:
 
 
 def http_response(body: object = b"", status: int = 200, **headers: str) -> bytes:
-    """Return the bytes of a response.
+    """Return the bytes of an HTTP response.
 
-    A body other than bytes is sent as JSON, and `Retry_After="3"` becomes a header.
+    A body that is not of type `bytes` is sent as JSON. Keyword arguments such as `Retry_After="3"` become
+    headers.
     """
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     fields = {"Date": DATE, "Content-Length": str(len(content)), "Connection": "close"}
@@ -130,7 +134,7 @@ def http_response(body: object = b"", status: int = 200, **headers: str) -> byte
 
 
 def cut_after(raw: bytes) -> Behaviour:
-    """Return a behavior that sends the start of a response and then resets the connection."""
+    """Return a behavior that sends the given bytes and then resets the connection."""
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(raw)

@@ -1,4 +1,4 @@
-"""Calls of the endpoints for sources, streams and jobs."""
+"""Sample calls to the endpoints for sources, streams and jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from airflow_provider_stitch.connect.objects import StreamUpdate
 from . import endpoint_samples as more
 from . import samples
 
-# Rows of name, call, expected request, expected JSON, body of the response, and check of the result.
+# Each row contains a name, a call, the expected request, the expected JSON, the response body, and a check
+# of the result.
 SOURCE_CALLS = [
     (
         "list_source_types",

@@ -1,4 +1,4 @@
-"""Documented errors of the endpoints for sources, streams and jobs."""
+"""Documented error responses from the endpoints for sources, streams and jobs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def error(code, message, **more_data):
     return {"error": code, "data": {"message": message, **more_data}}
 
 
-# Rows of number, call, status, body, error class, and text that the message must contain.
+# Each row contains an error number, a call, the response status, the response body, the expected error class,
+# and text that the error message must contain.
 SOURCE_ERRORS = [
     (
         "S1",

@@ -1,4 +1,4 @@
-"""The client's requests and settings, and the account that the token belongs to."""
+"""Test the client's requests and settings, and the account to which the token belongs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_invalid_source_id_is_rejected_before_any_request(stitch, client, source
     assert stitch.requests == []
 
 
-# Tests of starting and stopping jobs.
+# Tests for starting and stopping jobs.
 
 
 def test_started_job_has_name_and_response_time(stitch, client):
@@ -314,7 +314,7 @@ def test_client_id_of_empty_account_must_be_configured(stitch, client_for):
 
 
 def test_client_is_thread_safe(stitch, client_for):
-    client = client_for(request_timeout=60.0)  # a busy machine may take seconds to respond
+    client = client_for(request_timeout=60.0)  # the server may take seconds to respond on a busy machine
     stitch.script(http_response([samples.SOURCE]))
     found = []
     threads = [
@@ -358,7 +358,7 @@ def test_settings_are_attributes():
 
 
 def test_threads_that_share_a_client_keep_their_connections_open(stitch, client, caplog):
-    """The operator that selects streams reads 16 schemas at a time."""
+    """The operator that selects streams reads up to 16 stream schemas at the same time."""
     together = threading.Barrier(16)
 
     def behave(connection):

@@ -1,4 +1,7 @@
-"""Each documented error raises its exception class, with a message that describes the problem and the fix."""
+"""Test that each documented error raises the right exception class.
+
+The error message must describe the problem and how to fix it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ from . import samples
 from .scripted_server import http_response
 from .source_errors import SOURCE_ERRORS, create_source
 
-# Documented errors, numbered as in section 7 of the summary of Stitch's documentation.
+# The error numbers refer to section 7 in the summary of Stitch's documentation.
 
 BODY_V4 = (
     "POST body may only include a type, a name, a description, map of properties, and boolean for "
@@ -39,7 +42,8 @@ def create_destination(c):
     return c.create_destination("postgres", {})
 
 
-# Rows of number, call, status, body, error class, and text that the message must contain.
+# Each row contains an error number, a call, the response status, the response body, the expected error class,
+# and text that the error message must contain.
 ERRORS = [
     ("D1", create_destination, 400, "you are at your destination limit", LimitReached, "Delete one"),
     (

@@ -1,4 +1,4 @@
-"""The client calls each documented endpoint over HTTP."""
+"""Test that the client calls each documented endpoint correctly over HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .notification_calls import NOTIFICATION_CALLS, NOTIFICATIONS
 from .scripted_server import http_response
 from .source_calls import SOURCE_CALLS
 
-# The endpoints in the order of Stitch's documentation. Each pair of method and path appears once.
+# The order of the endpoints is the same as in Stitch's documentation. No endpoint appears twice.
 DOCUMENTED = [
     ("POST", "/v3/accounts"),
     ("POST", "/v3/sessions/ephemeral"),
@@ -64,7 +64,7 @@ DOCUMENTED = [
 
 
 def shape(method, path):
-    """Return an endpoint with the parameter names removed, because they may differ."""
+    """Return an endpoint without its parameter names, which may differ from the documentation."""
     return f"{method} {re.sub('{[^}]*}', '{}', path)}"
 
 
@@ -78,8 +78,8 @@ def test_each_endpoint_has_a_method_of_client_or_partner():
     of_account = {name for name in ENDPOINTS if hasattr(StitchClient, name)}
     of_partner = {name for name in ENDPOINTS if hasattr(StitchPartner, name)}
 
-    # The client has two methods for each of these updates (enable and disable) and no method with the name of
-    # the endpoint.
+    # Each of these updates has one client method that enables an object and another that disables an object.
+    # No client method has the name of the endpoint.
     split = {"update_custom_email", "update_post_load_hook"}
     assert of_partner == {"create_account", "exchange_code"}
     assert of_account == set(ENDPOINTS) - of_partner - split

@@ -1,4 +1,4 @@
-"""The excerpt of a response in an error message."""
+"""Test how error messages quote excerpts from responses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.connect.failures import failure_of
 
 from .scripted_server import http_response
 
-# Error bodies in all documented structures.
+# The error bodies cover all documented structures.
 
 
 @pytest.mark.parametrize(

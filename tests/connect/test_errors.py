@@ -1,4 +1,4 @@
-"""Job names, and the errors of the client."""
+"""Test job names and the errors that the client raises."""
 
 from __future__ import annotations
 

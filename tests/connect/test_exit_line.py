@@ -1,4 +1,4 @@
-"""The outcome of a job according to the exit line of its log."""
+"""Test how the outcome of a job is read from the exit line in its log."""
 
 from __future__ import annotations
 
@@ -258,7 +258,7 @@ def test_very_long_line_is_parsed_in_bounded_memory():
 
 
 def test_ambiguous_message_is_parsed_quickly():
-    # Each message could end at many places, so a naive parser needs minutes for this line.
+    # Each message in this exit line could end at many places, so a naive parser would need minutes.
     nested = (
         'x". Tap failed with code 1 and error message: "y". Target failed with code 1 and error message: "'
     )

@@ -1,4 +1,4 @@
-"""Tests of the log parser with different versions of the target, of its limits, and of general properties."""
+"""Test the log parser with logs from several target versions, logs with many streams, and random logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Counters, markers of the Avro target, and quoted lines in extraction logs."""
+"""Test how counters, Avro target markers and quoted lines in extraction logs are parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Arbitrary input raises only StitchErrors. The error messages are printable and contain no secret."""
+"""Test that arbitrary input causes no exceptions other than StitchErrors.
+
+The error messages must be printable and must not contain a secret.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,7 @@ def test_mutated_json_raises_only_stitch_errors(draw, seed, status):
 
 
 def _mutated(draw: Any, value: Any) -> Any:
-    """Replace or remove a value at a random position."""
+    """Return a JSON value in which a random part is replaced or removed."""
     inner = list(value) if isinstance(value, dict) else []
     if isinstance(value, list):
         inner = list(range(len(value)))

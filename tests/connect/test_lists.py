@@ -1,4 +1,4 @@
-"""The client reads lists of extractions and loads page by page."""
+"""Test how the client reads lists of extractions and loads page by page."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_all_loads_keeps_loads_with_the_same_name(stitch, client):
 
 
 def test_all_loads_drops_the_duplicate_of_a_load_that_moved(stitch, client):
-    # The list grows during the first and the second pass.
+    # The list of loads grows while the client reads the list, and grows again during the second attempt.
     stitch.script(
         page([load("b"), load("c")], 1, 3, more=True),
         page([load("c"), load("d")], 2, 4, more=False),

@@ -1,4 +1,4 @@
-"""The extraction log is downloaded from another host, without the token."""
+"""Test that an extraction log is downloaded from another host without the token."""
 
 from __future__ import annotations
 
@@ -203,7 +203,7 @@ def test_job_name_is_encoded_as_one_path_segment(stitch, client):
 
 
 def test_log_may_be_larger_than_a_json_body(stitch, other_host, client, monkeypatch):
-    monkeypatch.setattr(request_module, "MAX_BODY_BYTES", 1000)  # this limit applies only to JSON
+    monkeypatch.setattr(request_module, "MAX_BODY_BYTES", 1000)  # this limit applies only to JSON responses
     stitch.script(redirect_to(log_url(other_host)))
     other_host.script(http_response(b"2026-08-17 06:00:00,000Z tap - INFO x\n" * 50_000 + LOG))
 

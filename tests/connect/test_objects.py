@@ -1,4 +1,4 @@
-"""Objects are parsed from the documented samples, and other input raises only StitchErrors."""
+"""Test that objects are parsed from documented samples, and that other input raises only StitchErrors."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def test_sample_with_one_changed_value_raises_only_stitch_errors(sample, data):
     else:
         return
     assert key in message or key in ("report_card", "steps", "metadata", "details")
-    message.encode()  # a message that cannot be encoded would hide the error
+    message.encode()  # an error message that cannot be encoded would hide the error
 
 
 @given(schema=any_json | st.text(), metadata=any_json, step=any_json)

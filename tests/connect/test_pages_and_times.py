@@ -1,4 +1,4 @@
-"""Pages of a list, and the parsing of times."""
+"""Test how list pages and times are parsed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_invalid_page_is_rejected(data):
         page_of(data)
 
 
-# Tests of times and job names.
+# Tests for parsing and formatting times.
 
 
 @pytest.mark.parametrize("date", ["", "yesterday"], ids=["no date", "invalid date"])

@@ -1,4 +1,4 @@
-"""Results and errors of partner requests, and the secrecy of the partner credentials."""
+"""Test the results and errors of partner requests, and that partner credentials remain secret."""
 
 from __future__ import annotations
 

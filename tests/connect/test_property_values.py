@@ -1,4 +1,4 @@
-"""Conversion of property values, and comparison with the values that Stitch returns."""
+"""Test how property values are converted and compared with values from Stitch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The raw log of an extraction, read line by line or saved to a file, with little memory."""
+"""Test that a raw extraction log can be read line by line or saved to a file, using little memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests that find the source or destination that a user refers to, and the source of a load."""
+"""Test how a user's reference to a source or destination is resolved, and how a load's source is found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Retries of requests, and the time in the headers of responses."""
+"""Test retries of failed requests, and times in response headers."""
 
 from __future__ import annotations
 

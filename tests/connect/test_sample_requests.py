@@ -1,8 +1,8 @@
-"""Sample requests for all endpoints in the documentation of the Connect API.
+"""Test the sample requests for all endpoints in the documentation of the Connect API.
 
-The emulator must accept each sample, and the client must send the same request. In
-tests/airflow/operators/test_sample_requests.py, the operators send the samples for destinations, sources and
-streams.
+The emulator must accept each sample request, and the client must send the same request. The tests in
+tests/airflow/operators/test_sample_requests.py use operators to send the sample requests for destinations,
+sources and streams.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ SAMPLES: list[dict[str, Any]] = json.loads((FIXTURES / "sample_requests.json").r
 
 SHOP, EVENTS, DESTINATION = 310442, 310443, 155901
 
-#: Endpoints with credentials in the body, which the last tests of this module cover.
+#: Endpoints whose requests contain credentials. Separate tests at the end of this module
+#: cover the endpoints with credentials.
 WITH_CREDENTIALS = {"/v3/accounts", "/oauth/token"}
 
 
 def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
-    """Add the sources that the samples refer to. Return the id for each placeholder."""
+    """Add the sources that the sample requests refer to. Return the id for each placeholder."""
     orders = EmulatedStream(
         5,
         stream_name="orders",
@@ -44,7 +45,7 @@ def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
     stitch.add_source("events", type="import_api", streams={})
     stitch.complete_job(SHOP, seconds_ago=600)
     with StitchClient(stitch.access_token, base_url=stitch.url) as client:
-        # after these updates, Stitch checks the connections
+        # After each of these updates, Stitch checks the connection.
         client.update_destination(DESTINATION, {"port": "5432"})
         client.update_source(SHOP, properties={"ssl": "true"})
         return {
@@ -57,14 +58,14 @@ def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
 
 
 def fill(value: Any, ids: dict[str, int | str]) -> Any:
-    """Replace a placeholder such as `{job}` with its id."""
+    """Return the id for a placeholder such as `{job}`. Return any other value unchanged."""
     if isinstance(value, str) and (found := re.fullmatch(r"\{(\w+)\}", value)):
         return ids[found[1]]
     return value
 
 
 def call_client(client: StitchClient, sample: dict[str, Any], ids: dict[str, int | str]) -> None:
-    """Call the method of the client that sends a sample."""
+    """Call the client method that sends a sample request."""
     arguments = [fill(argument, ids) for argument in sample.get("arguments", [])]
     if sample["client"] == "update_streams":
         source_id, updates = arguments
@@ -104,7 +105,7 @@ def test_emulator_accepts_the_sample_and_the_client_sends_it(monkeypatch, sample
     sent_method, sent_path, sent_body = sent[0]
     assert (sent_method, sent_path) == (method, path)
     if sample["client"] in ("pause_source", "disable_custom_email"):
-        # any time takes effect immediately, and the client sends its own time
+        # Stitch accepts any time. The client sends the current time instead of the time in the sample.
         assert list(sent_body) == list(body)
     else:
         assert sent_body == body or not (sent_body or body)
@@ -118,7 +119,7 @@ def test_each_endpoint_has_a_sample():
         assert found is not None
         sampled.add((method, found.endpoint.path))
     endpoints = {(each.method, each.path) for each in ENDPOINTS if each.path not in WITH_CREDENTIALS}
-    # An account may have one destination of API v3, so a separate test creates such a destination.
+    # An account can have only one API v3 destination, so a separate test creates an API v3 destination.
     assert endpoints - sampled == {("POST", "/v3/destinations")}
 
 

@@ -1,4 +1,4 @@
-"""The token is sent only to Stitch, and no error, log line or repr contains it."""
+"""Test that the token is sent only to Stitch and appears in no error, log line or repr."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_pickled_error_contains_no_token(stitch, client):
     assert TOKEN.encode() not in pickle.dumps(caught.value)
 
 
-# Tests of base URLs and tokens.
+# Tests for base URLs and tokens.
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_error_hides_prefixes_of_the_token(stitch, client, call, status, body):
     stitch.script(http_response(body, status))
 
     try:
-        error = CALLS[call](client)  # stop and delete accept any body of a successful response
+        error = CALLS[call](client)  # the stop and delete methods accept any body in a successful response
     except StitchError as raised:
         error = raised
 

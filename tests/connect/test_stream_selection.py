@@ -1,4 +1,4 @@
-"""Changes that select the requested streams and fields, and errors of invalid selections."""
+"""Test the changes that select requested streams and fields, and the errors for invalid selections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses and connections that fail, time out or are too large."""
+"""Test requests that fail or time out, and responses that are too large or invalid."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_request_timeout_reaches_the_socket(stitch, client_for):
 def test_slow_body_times_out(stitch, client_for):
     stitch.script(stitch.drip)
 
-    # This timeout is much longer than the time between two bytes, even on a busy machine.
+    # The request timeout is much longer than the time between two bytes, even on a busy machine.
     error = failure_of(client_for(request_timeout=0.5))
 
     assert type(error) is StitchUnavailable
@@ -203,7 +203,7 @@ def test_slow_headers_time_out(stitch, client_for, behaviour):
 
 
 class TickingClock:
-    """A clock that advances by a second whenever it is read."""
+    """A clock that advances by one second whenever it is read."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -218,7 +218,7 @@ JOB_NAME = "104857.310442.sync.43c122b0-9a09-11f1-a2c4-06b1e2c4a85d"
 
 @pytest.mark.parametrize("is_redirected", [False, True], ids=["Stitch", "the log host"])
 def test_slow_log_is_aborted_after_the_request_timeout(stitch, other_host, client_for, is_redirected):
-    """A slow download is aborted, because only two downloads can run at the same time."""
+    """A slow log download is aborted, because only two log downloads can run at the same time."""
     (other_host if is_redirected else stitch).script(other_host.drip if is_redirected else stitch.drip)
     if is_redirected:
         stitch.script(http_response(b"", 302, Location=f"{other_host.url}/log"))
@@ -227,7 +227,7 @@ def test_slow_log_is_aborted_after_the_request_timeout(stitch, other_host, clien
     with pytest.raises(StitchUnavailable, match="not complete after 30 s"):
         client_for(request_timeout=30, monotonic=clock).get_extraction_log(JOB_NAME)
 
-    assert clock.now < 70  # the clock also ticks between two reads
+    assert clock.now < 70  # the clock also advances between two reads of the log
 
 
 def test_long_log_is_read_while_it_arrives_fast_enough(stitch, client_for, monkeypatch):

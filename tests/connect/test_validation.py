@@ -1,4 +1,7 @@
-"""Arguments are validated before a request is sent, no more strictly than Stitch documents."""
+"""Test that the client validates arguments before it sends a request.
+
+The validation must not be stricter than Stitch's documentation.
+"""
 
 from __future__ import annotations
 

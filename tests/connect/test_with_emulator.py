@@ -1,4 +1,4 @@
-"""Tests of the client against the emulator, over HTTP.
+"""Test the client against the emulator over HTTP.
 
 The client and the emulator are two independent interpretations of Stitch's documentation.
 The tests cover each endpoint, and each documented error that a client can cause.
@@ -90,7 +90,7 @@ def test_client_and_emulator_have_the_same_endpoints(stitch):
 
 
 def used_endpoints(stitch):
-    """Return the names of the endpoints that have received requests."""
+    """Return the names of the endpoints to which the client has sent requests."""
     found = set()
     for request in stitch.requests:
         for name, endpoint in ENDPOINTS.items():
@@ -217,8 +217,8 @@ def _through_endings(client, source):
     assert client.create_destination_v3("postgres", POSTGRES).type == "postgres"
 
 
-# Tests of errors that a client can cause. test_endpoint_errors.py contains the errors that the client
-# prevents by validation.
+# Tests for errors that a client can cause. The tests in test_endpoint_errors.py cover errors that the client
+# prevents by validating its arguments.
 
 
 def twice(call):

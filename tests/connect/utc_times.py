@@ -1,4 +1,4 @@
-"""Construct times in UTC."""
+"""A function that returns times in UTC."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Tests of the emulator over real HTTP. The tests never use the package's own client."""
+"""Tests for the emulator over real HTTP. The tests never use the package's own client."""

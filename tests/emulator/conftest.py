@@ -32,9 +32,9 @@ START = datetime(2026, 8, 17, 6, 0, 2, 250_000, tzinfo=timezone.utc)
 
 @dataclass
 class Api:
-    """Sends requests to an emulated account with its token. The client does not follow redirects.
+    """Sends requests to an emulated account with the account's token, and does not follow redirects.
 
-    Each response must match the emulator's OpenAPI description, unless ``check_schema=False``.
+    Each response must match the emulator's OpenAPI description, unless ``check_schema`` is False.
     """
 
     stitch: StitchEmulator
@@ -51,7 +51,7 @@ class Api:
         return response
 
     def get(self, path: str) -> Any:
-        """Return the JSON body of a 200 response."""
+        """Send a GET request and return the JSON body of the response, which must have the status 200."""
         response = self("GET", path)
         assert response.status_code == 200, response.text
         return response.json()
@@ -63,27 +63,27 @@ class Api:
         return name
 
     def extractions(self) -> Any:
-        """Return the first page of the extractions."""
+        """Return the first page of extractions."""
         return self.get(f"/v4/{self.account.client_id}/extractions")["data"]
 
     def extraction(self, source_id: int) -> Any:
-        """Return the listed extraction of a source, or None."""
+        """Return the extraction that is listed for a source, or None."""
         return next((row for row in self.extractions() if row["source_id"] == source_id), None)
 
     def loads(self) -> Any:
-        """Return the first page of the loads."""
+        """Return the first page of loads."""
         return self.get(f"/v4/{self.account.client_id}/loads")["data"]
 
     def loaded_at(self) -> dict[str, str | None]:
-        """Return the time of the last load of each stream."""
+        """Return the time of the last load for each stream."""
         return {row["stream_name"]: row["last_batch_loaded_at"] for row in self.loads()}
 
     def log_response(self, job_name: str) -> requests.Response:
-        """Return the response of the log endpoint, which is a redirect or an error."""
+        """Return the response from the log endpoint, which is a redirect or an error."""
         return self("GET", f"/v4/{self.account.client_id}/extractions/{job_name}")
 
     def log(self, job_name: str) -> str:
-        """Return the log of a job. The request to the log host must not contain the token."""
+        """Return the log for a job. The request to the log host must not contain the token."""
         response = self.log_response(job_name)
         assert response.status_code == 302, response.status_code
         return requests.get(response.headers["Location"], timeout=10).text
@@ -91,7 +91,7 @@ class Api:
 
 @pytest.fixture
 def stitch() -> Iterator[StitchEmulator]:
-    """Return an emulator with an almost frozen clock, so that only the test advances the time."""
+    """Return an emulator whose clock almost stands still, so that only the test advances the time."""
     with StitchEmulator(speed=1e-6, start=START) as stitch:
         yield stitch
 
@@ -104,16 +104,16 @@ def api(stitch: StitchEmulator) -> Api:
 
 @pytest.fixture
 def github(stitch: StitchEmulator) -> int:
-    """Return the id of a source with a stream that has rows and a stream without rows."""
+    """Return the id of a source that has one stream with rows and one stream without rows."""
     return stitch.add_source("github", streams={"commits": 120, "issues": 0})
 
 
 def run_pytest(script: Path) -> subprocess.CompletedProcess[str]:
-    """Run a test file with only the emulator's plugin, as a DAG author does."""
+    """Run a test file the way a DAG author would, with only the emulator's pytest plugin."""
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", PLUGIN, "-p", "no:cacheprovider", script],
-        # The option -p loads the plugin even if the package is not installed. The entry point must not load
-        # it again.
+        # The option -p loads the plugin even if the package is not installed. The package's entry point must
+        # not load the plugin a second time.
         env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)},
         cwd=script.parent,
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Patterns of log lines, based on the section "Extraction log format" of the facts about Stitch."""
+"""Patterns for log lines, based on the section "Extraction log format" in the facts about Stitch."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ EXIT_LINE = re.compile(rf"Exit status is: {CLAUSE}(?: {CLAUSE})*")
 
 
 def info_texts(log: str, location: str = "target") -> list[str]:
-    """Return the texts of the INFO lines that one program has logged."""
+    """Return the texts of all INFO lines that the given program has logged."""
     return re.findall(rf"(?m)^\S+ \S+Z +{location} - INFO (.*)$", log)
 
 
 def times_of(log: str, body: str) -> list[str]:
-    """Return the time of each line that contains a text."""
+    """Return the time of each log line that contains the given text."""
     return [line[11:23] for line in log.splitlines() if body in line]
 
 
 def matched_forms(lines: list[str], *forms: str) -> list[str]:
-    """Return the pattern that each line matches. A line without a matching pattern is an error."""
+    """Return the pattern that matches each log line, and raise an error if no pattern matches."""
     return [next(form for form in forms if re.fullmatch(form, line)) for line in lines]

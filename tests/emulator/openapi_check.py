@@ -1,4 +1,4 @@
-"""Validates responses against the emulator's OpenAPI description."""
+"""A function that validates responses against the emulator's OpenAPI description."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCUMENT = describe(ENDPOINTS)
 
 
 def check_response(method: str, path: str, response: requests.Response) -> None:
-    """Raise AssertionError or ValidationError if a response does not match the description."""
+    """Raise AssertionError or ValidationError if a response does not match the OpenAPI description."""
     matched = match(method, path.partition("?")[0])
     if matched is None:
         assert response.status_code in (401, 404)

@@ -1,4 +1,4 @@
-"""Accounts, sessions and OAuth, and the complete setup of a tenant through the API."""
+"""Test accounts, sessions, OAuth, and the complete setup of a tenant through the API."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
-"""Responses to generated requests match the emulator's OpenAPI description and are never a 5xx.
+"""Test that responses to generated requests match the OpenAPI description and never have a 5xx status.
 
 The requests are the same in every run. Schemathesis derives most requests from the schemas and adds a few
-random requests. Each request either matches the description or violates it in one way, which must cause an
-error response.
+random requests. A request either matches the OpenAPI description, or violates it in one way and must
+cause an error response.
 
-The tests import schemathesis themselves, because the import is slow and not every pytest process runs them.
+Each test imports schemathesis itself, because the import is slow and not every pytest process runs these
+tests.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 5
 VALID = [pytest.param(e, "positive", id=f"{e.method} {e.path} valid") for e in ENDPOINTS]
-# Any string is a valid type in these paths, so no invalid request can be generated.
+# These paths accept any string as a type, so schemathesis cannot generate an invalid request.
 ONLY_TEXT = ("/v4/destination-types/{destination_type}", "/v4/source-types/{source_type}")
 INVALID = [
     pytest.param(e, "negative", id=f"{e.method} {e.path} invalid")
@@ -45,9 +46,9 @@ INVALID = [
 def schema() -> Any:
     """Return the emulator's OpenAPI description, loaded by schemathesis.
 
-    The description requires no access tokens. Otherwise a generated request could be invalid only because
-    of its `Authorization` header. The session replaces this header with a valid header, so Stitch accepts
-    the request.
+    The OpenAPI description requires no access tokens. If it did, a generated request could be invalid only
+    because of its `Authorization` header. The HTTP session replaces the header with a valid `Authorization`
+    header, so the emulator accepts the request.
     """
     from schemathesis import openapi
 
@@ -58,10 +59,10 @@ def schema() -> Any:
 
 @functools.cache
 def checks_not_for_stitch() -> list[Callable[..., Any]]:
-    """Return the schemathesis checks that Stitch itself would fail.
+    """Return the schemathesis checks that even Stitch would not pass.
 
-    Stitch responds with 404 instead of 405 to an unsupported method, keeps deleted objects readable, and
-    rejects some valid requests, such as the requests of an unknown partner.
+    Stitch responds to unsupported methods with 404 instead of 405, and continues to return deleted objects.
+    Stitch rejects some valid requests, for example requests from an unknown partner.
     """
     from schemathesis.specs.openapi.checks import (
         ensure_resource_availability,
@@ -75,14 +76,14 @@ def checks_not_for_stitch() -> list[Callable[..., Any]]:
 
 @dataclass
 class Tenant:
-    """An account with one object of each kind, a session for the account, and the ids of all objects."""
+    """An account that contains one object of each kind, with an HTTP session and the ids of all objects."""
 
     url: str
     session: requests.Session
     ids: dict[str, Any]
 
     def path_parameters(self, path: str) -> dict[str, Any]:
-        """Return path parameters of existing objects."""
+        """Return path parameters that refer to existing objects."""
         kind = path.rpartition("/v1/api/")[2].partition("/")[0] or "tokens" * path.count("/tokens")
         names = re.findall(r"\{(\w+)\}", path)
         return {name: self.ids.get(f"{name} of {kind}", self.ids.get(name)) for name in names}
@@ -137,7 +138,7 @@ def test_responses_match_the_openapi_description(tenant: Tenant, endpoint: Endpo
 
 
 def _with_ids(known_ids: dict[str, Any], case: Case) -> Case:
-    """Return the request with ids of existing objects, unless the test requires an invalid path."""
+    """Return the request with ids of existing objects, or unchanged if the test requires an invalid path."""
     from schemathesis import GenerationMode
     from schemathesis.core.parameters import ParameterLocation
 

@@ -1,4 +1,4 @@
-"""Source types, destination types and Import API tokens."""
+"""Test source types, destination types and Import API tokens."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def test_unknown_type_is_a_404(api: Api, path: str) -> None:
     assert api("GET", path).status_code == 404
 
 
-# Tests of Import API tokens
+# Tests for Import API tokens.
 
 
 @pytest.fixture
 def tokens(stitch: StitchEmulator) -> str:
-    """Return the path of the tokens of an Import API source."""
+    """Return the API path for the tokens of an Import API source."""
     return f"/v4/sources/{stitch.add_source('events', type='import_api', streams={'events': 0})}/tokens"
 
 

@@ -1,4 +1,4 @@
-"""Destinations in API v3 and v4, their effects on sources, and all documented errors."""
+"""Test destinations in API v3 and v4, their effects on sources, and all documented errors."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_check_of_an_update_can_be_planned(api: Api, stitch: StitchEmulator) -> 
     api("PUT", f"{V4}/155901", json={"properties": {"host": "x"}})
     stitch.advance(3)
     assert api.get(f"{V4}/155901/last-connection-check")["discovery_error_message"] == "no such host"
-    # A destination that was connected once stays connected.
+    # A destination stays connected after its first successful connection check.
     assert api.get(V4)[0]["report_card"]["current_step_type"] == "fully_configured"
 
 
@@ -106,9 +106,8 @@ def test_deletion_pauses_sources_until_another_one_is_connected(
     assert api.get(f"/v4/sources/{github}")["system_paused_at"] == "2026-08-17T06:00:02Z"
     assert api("POST", f"/v4/sources/{github}/sync").status_code == 400
     create(api)
-    assert (
-        api.get(f"/v4/sources/{github}")["system_paused_at"] is not None
-    )  # the new destination is not connected yet
+    # The new destination is not connected yet.
+    assert api.get(f"/v4/sources/{github}")["system_paused_at"] is not None
     stitch.advance(3)
     assert api.get(f"/v4/sources/{github}")["system_paused_at"] is None
     assert api.start(github)
@@ -119,7 +118,7 @@ def test_unmapped_sources_are_mapped_unless_ignored(api: Api, stitch: StitchEmul
     first = create(api, ignore_unmapped_sources=True)["id"]
     assert api.get(f"{V4}?source_id={github}") == []
     second = create(api, ignore_unmapped_sources=False)["id"]
-    create(api)  # sources with a destination are not mapped again
+    create(api)  # a source that has a destination is not mapped to another destination
     assert [d["id"] for d in api.get(f"{V4}?source_id={github}")] == [second]
     assert [d["id"] for d in api.get(f"{V4}?destination_id={first}")] == [first]
     assert api.get(f"{V4}?source_id={github}&destination_id={first}") == []
@@ -265,7 +264,7 @@ def test_v3_declares_another_charset_with_quirk(api: Api, stitch: StitchEmulator
     assert response.content.decode("utf-8").count("Größe") == 1
 
 
-# Tests of the effects of destinations on loads
+# Tests for the effects of destinations on loads.
 
 
 def test_rows_wait_for_a_destination(api: Api, stitch: StitchEmulator, github: int) -> None:

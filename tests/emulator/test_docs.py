@@ -1,4 +1,7 @@
-"""Every Python block of the documentation runs unchanged (in tests/airflow/ if it needs Airflow)."""
+"""Test that every Python block in the documentation runs unchanged.
+
+The tests in tests/airflow/ run the blocks that need Airflow.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,11 @@ from .conftest import run_pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-# tests/emulator/test_recipes.py runs the recipes, which need an emulator.
+# The recipes on this page need an emulator, so tests/emulator/test_recipes.py runs them.
 RECIPES = "docs/how-to/use-client.md"
 BLOCKS = [block for block in blocks("python") if not block.is_of_airflow and block.page != RECIPES]
 
-# Blocks that contain output or drawings instead of code.
+# Languages of blocks that contain output or drawings instead of code.
 OUTPUT = {"text"}
 
 
@@ -43,7 +46,7 @@ def test_documentation_pages_are_found() -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=str)
 def test_code_block_runs(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)  # some blocks write files
+    monkeypatch.chdir(tmp_path)  # some code blocks write files
     if not block.is_test:
         exec(compile(block.code, str(block), "exec"), {"__name__": "block"})
         return

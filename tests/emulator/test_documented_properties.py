@@ -1,4 +1,4 @@
-"""The emulator's report cards have the documented properties of all source and destination types."""
+"""Test that the emulator's report cards have the documented properties for all connector types."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ if TYPE_CHECKING:
 
 
 def types_of(api: Api) -> dict[str, Any]:
-    """Return the report cards of all types. A destination type may also be listed as a source type."""
+    """Return the report cards of all connector types by type.
+
+    A type can be listed both as a source type and as a destination type.
+    """
     cards = [*api.get("/v4/source-types"), *api.get("/v4/destination-types")]
     return {card["type"]: card for card in cards}
 
 
 def properties_of(card: Any) -> dict[str, Any]:
-    """Return the form properties of a report card without `image_version`, which every source has."""
+    """Return the form properties in a report card, except `image_version`, which every source has."""
     form: Any = card["steps"][0]["properties"]
     return {prop["name"]: prop for prop in form if prop["name"] != "image_version"}
 
 
 def summary(*, required: bool, credential: bool, schema: dict[str, Any] | None) -> tuple[bool, bool, Any]:
-    """Return the facts about a property that the printed report cards and newer samples share."""
+    """Return the facts about a property that both printed report cards and newer samples contain."""
     schema = schema or {}
     kinds = {option.get("type") for option in schema.get("anyOf", [schema])}
     return required, credential, kinds
@@ -34,7 +37,7 @@ def summary(*, required: bool, credential: bool, schema: dict[str, Any] | None) 
 def test_report_cards_have_the_documented_properties(api: Api) -> None:
     cards, differences = types_of(api), {}
     for name, documented in {**DESTINATIONS, **SOURCES}.items():
-        if name in REPORT_CARDS:  # the next test checks these types more exactly
+        if name in REPORT_CARDS:  # the next test checks these types more strictly
             continue
         served = properties_of(cards[name])
         differs = set(documented) ^ set(served)
@@ -60,12 +63,12 @@ def test_printed_report_card_is_served(api: Api, name: str) -> None:
         documented = REPORT_CARDS[name][step["type"]]
         served = {prop["name"]: prop for prop in step["properties"]}
         assert set(documented) <= set(served)
-        # The older cards lack properties that every source has today.
+        # Older report cards do not contain some properties that every source has today.
         assert set(served) - set(documented) <= {"anchor_time", "cron_expression", "image_version"}
         differs = [
             each
             for each, prop in documented.items()
-            # A newer sample shows that the frequency is optional. Stitch sets the system properties.
+            # According to a newer sample, the frequency is optional. Stitch sets system properties itself.
             if each != "frequency_in_minutes"
             and not prop["system"]
             and summary(
@@ -101,7 +104,7 @@ def test_required_properties_complete_the_form_of_each_source(api: Api) -> None:
 
 
 def missing_in_form(connection: Any) -> list[str]:
-    """Return the required properties of the form that Stitch reports as missing."""
+    """Return the required form properties that Stitch reports as missing."""
     form = connection["report_card"]["steps"][0]["properties"]
     return [
         prop["name"]

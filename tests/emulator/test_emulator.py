@@ -1,4 +1,4 @@
-"""The emulator's life cycle, virtual time, Airflow connection, command line and pytest fixture."""
+"""Test the emulator's life cycle, virtual time, Airflow connection, command line and pytest fixture."""
 
 from __future__ import annotations
 
@@ -148,12 +148,12 @@ def test_invalid_stream_is_rejected(wrong: dict[str, int]) -> None:
         EmulatedStream(**wrong)
 
 
-# Tests of the command line
+# Tests for the command line.
 
 
 @pytest.fixture
 def command() -> Iterator[subprocess.Popen[str]]:
-    """Start the command `stitch-emulator` with a known token."""
+    """Start the command `stitch-emulator` with a known access token."""
     arguments = ["--speed", "600", "--access-token", "ac_mine", "--client-id", "7"]
     code = "import sys; from airflow_provider_stitch.emulator.cli import main; sys.exit(main())"
     with subprocess.Popen(
@@ -211,11 +211,11 @@ def test_command_reports_why_it_cannot_listen(
     assert f"cannot listen on 127.0.0.1:{port}" in result.stderr
 
 
-# Tests of the pytest fixture and of imports
+# Tests for the pytest fixture and for imports.
 
 
 def run_python(code: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new Python interpreter."""
+    """Run Python code in a new interpreter."""
     return subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
 
 

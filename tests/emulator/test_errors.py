@@ -1,4 +1,4 @@
-"""Documented error bodies and status codes, and authentication."""
+"""Test documented error bodies, documented status codes, and authentication."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CRON = (
 
 
 def selection(tap_stream_id: str | None, breadcrumb: list[str], **metadata: Any) -> dict[str, Any]:
-    """Return the body of a metadata update for one stream and one breadcrumb."""
+    """Return the request body for a metadata update of one stream and one breadcrumb."""
     entry: dict[str, Any] = {"metadata": [{"breadcrumb": breadcrumb, "metadata": metadata}]}
     if tap_stream_id is not None:
         entry["tap_stream_id"] = tap_stream_id
@@ -37,7 +37,7 @@ def selection(tap_stream_id: str | None, breadcrumb: list[str], **metadata: Any)
 
 @pytest.fixture
 def api(stitch: StitchEmulator) -> Api:
-    """Return an API client. Source 310442 is active, source 310443 is deleted."""
+    """Return an API client for an account in which source 310442 is active and source 310443 is deleted."""
     fields = {"id": "automatic", "name": "available", "blob": "unsupported"}
     stitch.add_source("github", streams={"commits": EmulatedStream(1, fields=fields)})
     stitch.delete_source(stitch.add_source("gone", streams={"a": 1}))

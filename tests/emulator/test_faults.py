@@ -1,4 +1,4 @@
-"""A fault affects only the requests that match it."""
+"""Test that a fault affects only matching requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOST = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 @pytest.fixture
 def api(stitch: StitchEmulator) -> Api:
-    """Return an API client without validation, because responses of faults do not match the description."""
+    """Return an API client that does not validate responses, because faults violate the description."""
     return Api(stitch, stitch, check_schema=False)
 
 

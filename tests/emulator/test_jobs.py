@@ -1,4 +1,4 @@
-"""Starting, stopping and scheduling jobs, and the list of extractions."""
+"""Test how jobs are started, stopped, scheduled and listed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DESCRIPTIONS = ("discovery_description", "tap_description", "target_description"
 
 
 def values(extraction: dict[str, Any], keys: tuple[str, ...]) -> tuple[Any, ...]:
-    """Return the values of these keys in the given order."""
+    """Return the values for the given keys in an extraction."""
     return tuple(extraction[key] for key in keys)
 
 
@@ -151,7 +151,7 @@ def test_stop_terminates_the_extraction_immediately(api: Api, stitch: StitchEmul
 def test_only_rows_flushed_before_a_stop_are_loaded(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"early": 10, "late": 10})
     api.start(source_id)
-    stitch.advance(90)  # `early` was flushed at 80 s; `late` would be flushed at 140 s
+    stitch.advance(90)  # `early` was flushed at 80 s, and `late` would be flushed at 140 s
     stitch.stop_job(source_id)
     stitch.advance(3600)
     assert set(api.loaded_at()) == {"early"}
@@ -191,7 +191,7 @@ def test_job_stops_after_a_delay_with_quirk(api: Api, stitch: StitchEmulator) ->
     source_id = stitch.add_source("github", streams={"early": 10, "late": 10})
     stitch.quirks.stop_seconds = 45
     api.start(source_id)
-    for _ in range(2):  # a second stop request does not change the time of the stop
+    for _ in range(2):  # a second stop request does not change when the job stops
         stitch.advance(10)
         api("DELETE", f"/v4/sources/{source_id}/sync")
     stitch.advance(34)
@@ -281,7 +281,7 @@ def test_deleted_source_remains_readable_and_listed(api: Api, stitch: StitchEmul
     assert api.get(f"/v4/sources/{github}") == deleted
     assert api.get("/v4/sources") == [deleted]
     assert api.extraction(github) is not None
-    stitch.add_source("github", streams={"commits": 1})  # the name of a deleted source can be reused
+    stitch.add_source("github", streams={"commits": 1})  # a new source can have the name of a deleted source
 
 
 def test_extractions_older_than_60_days_are_not_listed(api: Api, stitch: StitchEmulator, github: int) -> None:

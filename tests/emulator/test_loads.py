@@ -1,4 +1,4 @@
-"""Loads of streams, how jobs change them, and their sort order."""
+"""Test how jobs change the list of loads, and how the list is sorted."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_first_batch_can_be_loaded_after_the_second_flush(
     stitch.plan_next_job(github, JobPlan(flushes={"commits": flushes}))
     api.start(github)
     stitch.advance(130)
-    # the time is 120 s, after the flush at 100 s
+    # the load at 120 s is later than the flush at 100 s
     assert api.loaded_at() == {"commits": "2026-08-17T06:02:02Z"}
     stitch.advance(70)
     assert api.loaded_at() == {"commits": "2026-08-17T06:03:22Z"}

@@ -1,4 +1,4 @@
-"""Counters of tap and target, their formats, and the streams that a tap counts."""
+"""Test the counters in tap and target logs: their formats, and the streams that a tap counts."""
 
 from __future__ import annotations
 

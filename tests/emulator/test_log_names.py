@@ -1,4 +1,4 @@
-"""Stream names in logs and loads."""
+"""Test the names of streams in logs and loads."""
 
 from __future__ import annotations
 

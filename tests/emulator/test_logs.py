@@ -1,4 +1,4 @@
-"""Extraction logs: URLs, access control and content."""
+"""Test the URLs, access control and content of extraction logs."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ BATCH = re.compile(r"(?m)^\S+ (\S+),.*target - INFO Serializing batch with (\d+)
 
 
 def avro_markers(log: str) -> list[tuple[str, str]]:
-    """Return the time and the stream of each Avro marker."""
+    """Return the time and the stream name from each Avro marker."""
     return [(line[11:19], line.partition(MARKER)[2]) for line in log.splitlines() if MARKER in line]
 
 
 def sent_batches(log: str) -> list[tuple[str, str, str]]:
-    """Return the time, the number of messages and the stream of each target-stitch batch."""
+    """Return the time, the number of messages and the stream name of each target-stitch batch."""
     return BATCH.findall(log)
 
 
@@ -265,7 +265,7 @@ def test_stream_flushed_twice_has_one_or_two_markers(
 def test_rows_are_divided_among_flushes(api: Api, stitch: StitchEmulator) -> None:
     source_id = stitch.add_source("github", streams={"a": EmulatedStream(7, flushes=3)})
     log = api.log(stitch.complete_job(source_id).job_name)
-    # the tap writes one counter per minute
+    # the tap logs one counter per minute
     assert re.findall(r'replicated (\d+) records from "a"', log) == ["4", "3"]
     assert [(rows, stream) for _, rows, stream in sent_batches(log)] == [("3", "a"), ("2", "a"), ("2", "a")]
 

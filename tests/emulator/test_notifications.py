@@ -1,4 +1,4 @@
-"""Custom e-mail addresses, hooks, and all documented errors of both."""
+"""Test custom e-mail addresses and hooks, including all documented errors."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_hook_matches_the_documented_sample(api: Api) -> None:
         "modified_at": NOW,
         "disabled_at": None,
     }
-    del created["destination_id"]  # only the response to the creation contains this key
+    del created["destination_id"]  # only the response that creates a hook contains this key
     assert api.get(HOOKS) == {"post_load": [created]}
 
 

@@ -1,4 +1,4 @@
-"""All objects have the keys and types of Stitch's documented samples."""
+"""Test that all objects have the same keys and types as the samples in Stitch's documentation."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ NULL = type(None)
 def shape(value: Any) -> Any:
     """Return the shape of a JSON value.
 
-    A scalar becomes its type, a time becomes TIME, and a list is represented by its first item.
+    Each time is replaced with the string "time", and any other scalar is replaced with its type. A list is
+    shortened to its first item.
     """
     if isinstance(value, dict):
         return {key: shape(inner) for key, inner in value.items()}

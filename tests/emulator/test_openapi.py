@@ -1,4 +1,4 @@
-"""The OpenAPI description contains exactly the documented endpoints, and the emulator serves all of them."""
+"""Test that the OpenAPI description and the emulator contain exactly the documented endpoints."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .conftest import Api
 
-#: All documented endpoints. Source: Stitch Connect API, the list of endpoints of each object.
+#: All endpoints that the documentation of the Stitch Connect API lists.
 DOCUMENTED = [
     ("POST", "/v3/accounts"),
     ("POST", "/v3/sessions/ephemeral"),
@@ -63,7 +63,7 @@ DOCUMENTED = [
 
 @pytest.fixture
 def document(stitch: StitchEmulator) -> Any:
-    """Return the description, which requires no token because it contains nothing about accounts."""
+    """Return the OpenAPI description, which requires no token because it contains no account data."""
     response = requests.get(f"{stitch.url}/openapi.json", timeout=10)
     assert (response.status_code, response.headers["Content-Type"]) == (200, "application/json")
     return response.json()

@@ -1,4 +1,7 @@
-"""Pages of extractions and loads, which have 100 records and relative links and are not snapshots."""
+"""Test pages of extractions and loads.
+
+A page contains 100 records and relative links. A list can change between the requests for its pages.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def add_sources(stitch: StitchEmulator, number: int) -> None:
-    """Add sources with one completed job and one loaded stream each."""
+    """Add sources that each have one completed job and one loaded stream."""
     for index in range(number):
         stitch.complete_job(
             stitch.add_source(f"source_{index:03}", streams={f"stream_{number - index:03}": 1})
@@ -21,7 +24,7 @@ def add_sources(stitch: StitchEmulator, number: int) -> None:
 
 
 def read_all_pages(api: Api, path: str) -> list[dict[str, Any]]:
-    """Follow the links from the first page, and return all pages."""
+    """Return all pages of a list by following the links from the first page."""
     pages = []
     next_path: str | None = path
     while next_path:

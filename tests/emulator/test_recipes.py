@@ -1,4 +1,4 @@
-"""The recipes of the documentation run in order, and print the output that the page shows."""
+"""Test that the recipes in the documentation run in order and print the documented output."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_recipes_print_the_documented_outputs(
         monkeypatch.setenv("STITCH_URL", stitch.url)
         monkeypatch.setenv("STITCH_ACCESS_TOKEN", stitch.access_token)
         monkeypatch.setattr(time, "sleep", stitch.advance)
-        stitch.advance(600)  # a reader runs the recipes some minutes after starting the emulator
+        stitch.advance(600)  # a user runs the recipes some minutes after starting the emulator
         for block in [connect, *recipes]:
             if block.language == "python":
                 exec(compile(block.code, str(block), "exec"), names)

@@ -1,4 +1,4 @@
-"""Report cards of all documented types, and the validation of values against report cards."""
+"""Test the report cards of all documented types, and how values are validated against report cards."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FAILED = CheckPlan(discovery_exit_status=1, discovery_error_message="no such hos
 
 
 def step_properties(card: Any, step: str = "form") -> dict[str, Any]:
-    """Return the properties of a step by name."""
+    """Return the properties of one step in a report card, by property name."""
     return {
         prop["name"]: prop for each in card["steps"] if each["type"] == step for prop in each["properties"]
     }
@@ -282,7 +282,7 @@ def test_immutable_property_can_be_set_only_once(api: Api, stitch: StitchEmulato
     assert refused.json()["data"]["bad_properties"] == ["repository"]
 
 
-# Tests of the step after a creation and after a check
+# Tests for the current step after a creation and after a connection check.
 
 
 def step(api: Api, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""Recorded requests, and the limit of 30 requests in 10 minutes."""
+"""Test how requests are recorded, and the limit of 30 requests in 10 minutes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def test_window_slides(api: Api, stitch: StitchEmulator) -> None:
     for seconds in (0, 300, 299, 1, 599):
         stitch.advance(seconds)
         api.get("/v4/104857/loads")
-    # The requests are sent at 0, 300, 599, 600 and 1199 s. At 600 s, the first request has left the window.
+    # The requests are sent at 0, 300, 599, 600 and 1199 s. At 600 s, the window no longer contains the first
+    # request.
     assert stitch.busiest_window() == 3
 
 

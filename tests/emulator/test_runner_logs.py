@@ -1,4 +1,4 @@
-"""Log lines of the runner: state updates, crashes and the exit line."""
+"""Test the runner's log lines for state updates, for crashes and for the exit status."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_state_update_follows_all_batches_sent_before_it(api: Api, stitch: Stitc
     job = stitch.start_job(source_id, flushes=flushes)
     stitch.advance(150)
     log = api.log(job.job_name)
-    # The slow batch was sent at 45 s and persisted at 60 s.
+    # The batch of the stream `slow` was sent at 45 s and persisted at 60 s.
     assert times_of(log, "State update") == ["06:01:02,750", "06:01:02,750"]
 
 
@@ -42,7 +42,7 @@ def test_unsent_rows_of_a_stopped_job_do_not_change_the_state(
     api: Api, stitch: StitchEmulator, github: int
 ) -> None:
     api.start(github)
-    stitch.advance(70)  # `commits` is flushed at 80 s
+    stitch.advance(70)  # the rows of `commits` would be flushed at 80 s
     stitch.stop_job(github)
     job_name = api.start(github)
     stitch.advance(150)

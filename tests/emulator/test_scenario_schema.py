@@ -1,4 +1,4 @@
-"""The schema of scenario files, and the command that serves them."""
+"""Test the schema for scenario files, and the command that starts an emulator from a scenario file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The content of scenario files, and the error messages for invalid files."""
+"""Test what scenario files can contain, and the error messages for invalid scenario files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jobs that Stitch starts according to a frequency, an anchor time or a cron expression."""
+"""Test jobs that Stitch starts according to a frequency, an anchor time or a cron expression."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hourly_source(stitch: StitchEmulator) -> int:
-    """Return a source with a job every hour, first at 07:00:02. The test starts on a Monday at 06:00:02."""
+    """Return a source whose jobs start every hour from 07:00:02. The test starts on a Monday at 06:00:02."""
     return stitch.add_source("github", streams={"a": 1}, schedule_minutes=60)
 
 
 def update_properties(api: Api, source_id: int, **properties: Any) -> Any:
-    """Change properties of the source, and return the Source object."""
+    """Change the given properties of a source, and return the updated source."""
     return api("PUT", f"/v4/sources/{source_id}", json={"properties": properties}).json()
 
 

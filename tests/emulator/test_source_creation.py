@@ -1,4 +1,4 @@
-"""Creating sources: the steps of the report card, names, and documented errors."""
+"""Test the creation of sources: report card steps, source names, and documented errors."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def test_new_tables_are_listed_after_the_next_job(api: Api, stitch: StitchEmulat
     stitch.start_job(github)
     stitch.add_streams(github, {"releases": 5})
     stitch.advance(151)
-    assert names() == ["commits", "issues"]  # the discovery of this job ended before the table was added
+    assert names() == ["commits", "issues"]  # the job's discovery had ended before the table was added
     stitch.start_job(github, discovery_exit_status=1)
     stitch.advance(151)
     assert names() == ["commits", "issues"]
@@ -247,7 +247,7 @@ def test_s2_display_name_in_use(api: Api, stitch: StitchEmulator) -> None:
     created = create(api, "GitHub")
     assert (post(api).status_code, post(api).json()) == error("InvalidName", "non-unique name (GitHub)")
     api("DELETE", f"/v4/sources/{created['id']}")
-    assert create(api)["name"] == "github"  # the name of a deleted source can be reused
+    assert create(api)["name"] == "github"  # a new source can have the name of a deleted source
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Updates of sources and stream selections, and the effects of the updates."""
+"""Test updates to sources and to stream selections, and the effects of these updates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def select(api: Api, source_id: int, tap_stream_id: str, breadcrumb: list[str], **metadata: Any) -> Any:
-    """Write metadata of one stream or field and return the response."""
+    """Change the metadata of one stream or field, and return the response."""
     entry = {"tap_stream_id": tap_stream_id, "metadata": [{"breadcrumb": breadcrumb, "metadata": metadata}]}
     return api("PUT", f"/v4/sources/{source_id}/streams/metadata", json={"streams": [entry]})
 

@@ -1,4 +1,4 @@
-"""A new emulator continues from the state file of a killed emulator."""
+"""Test that a new emulator continues from the state file of a killed emulator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
 
 PLAN = JobPlan(tap_seconds=3600)
 
-# A script that starts a job and kills its own process once it has the response.
+# A script that starts a job, and kills its own process after the response has arrived.
 START_JOB_AND_DIE = """
 import os, signal, sys, requests
 from airflow_provider_stitch.emulator import JobPlan, StitchEmulator
@@ -82,7 +82,7 @@ def test_restored_schedule_still_starts_jobs(tmp_path: Path) -> None:
 
 
 def test_virtual_time_continues_while_no_emulator_runs(tmp_path: Path) -> None:
-    """Virtual time advances at the speed of the new emulator, so a job may have ended in the meantime."""
+    """Virtual time continues at the new emulator's speed, so a job can end while no emulator runs."""
     state = tmp_path / "stitch"
     with StitchEmulator(state_file=state) as first:
         github = first.add_source("github", streams={"commits": 120})

@@ -1,4 +1,7 @@
-"""Selection rules without a documented error, which the emulator enforces only with a quirk."""
+"""Test selection rules for which Stitch documents no error.
+
+The emulator enforces undocumented selection rules only if a test sets a quirk.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ FIELD = ["properties", "name"]
 
 @pytest.fixture
 def shop(stitch: StitchEmulator) -> int:
-    """Return a database with an unselected table, an unselected view and a stream with a forced method."""
+    """Return a database source with an unselected table and an unselected view.
+
+    The source also has a stream with a forced replication method.
+    """
     return stitch.add_source(
         "shop",
         type="platform.hp-postgres",

@@ -1,4 +1,4 @@
-"""Log lines of the targets: the format in each version, and the counted messages."""
+"""Test the log lines of each target version, and the numbers of messages in the log lines."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_batch_can_be_sent_in_several_requests(api: Api, stitch: StitchEmulator)
     source_id = stitch.add_source("github", streams={"commits": 7, "labels": LABELS})
     log = api.log(stitch.complete_job(source_id, log=LogPlan(requests_per_batch=3)).job_name)
     expected = [PREFERENCES, SERIALIZING, *[SENDING_BYTES, COUNTER] * 3]
-    expected += [SERIALIZING, SENDING_BYTES, COUNTER, STOPPING]  # a single message is never split
+    expected += [SERIALIZING, SENDING_BYTES, COUNTER, STOPPING]  # a batch of one message is never split
     assert matched_forms(info_texts(log), *dict.fromkeys(expected)) == expected
     assert re.findall(r'"value": (\d+), "tags": {"endpoint": "commits", "num', log) == ["3", "2", "2"]
     sizes = re.findall(r"Sending batch of (\d+) bytes", log)

@@ -1,4 +1,4 @@
-"""Webhooks are delivered to receivers on this machine, and to no other machine."""
+"""Test that webhooks are delivered to receivers on this machine, but never to another machine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .conftest import Api
 from .webhook_receiver import Receiver, create_certificate
 
 HOOKS = "/notifications/public/v1/api/hooks"
-#: The values of the sample in Stitch's documentation.
+#: A webhook payload with the values from the sample in Stitch's documentation.
 PAYLOAD = {
     "version": "1.0",
     "minimum_sdc_batched_at": "2026-08-17T06:02:37.250Z",
@@ -89,7 +89,7 @@ def test_webhook_payload_matches_the_documented_sample(
     assert headers["user-agent"] == "StitchLoadingWebhook"
     assert headers["content-type"] == "application/json"
     assert "authorization" not in headers
-    # A stream without rows is never loaded, so Stitch sends no webhook for it.
+    # Stitch never loads a stream without rows, and therefore sends no webhook for the stream.
     stitch.advance(3600)
     assert len(stitch.settle_webhooks()) == 1
 
@@ -99,7 +99,8 @@ def test_webhook_is_sent_at_its_time_without_any_request(receiver: Receiver) -> 
         github = stitch.add_source("github", streams={"commits": 1})
         stitch.add_hook(receiver.url)
         stitch.start_job(github)
-        assert receiver.arrived.wait(10)  # no request wakes the emulator during the test
+        # No request wakes the emulator before the webhook is due.
+        assert receiver.arrived.wait(10)
         assert stitch.webhooks[0].payload == receiver.payloads[0]
 
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks, and a certificate for the receiver."""
+"""A web server that receives webhooks, and a certificate for the server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Receiver:
-    """A web server that records requests and returns planned statuses."""
+    """A web server that records requests and responds with the statuses that a test sets."""
 
     def __init__(self) -> None:
         self.received: list[tuple[dict[str, str], Any]] = []
@@ -32,7 +32,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *args: Any) -> None:
-                """Disable the log of the HTTP server."""
+                """Discard the HTTP server's log messages."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook?secret=1"
@@ -45,7 +45,7 @@ class Receiver:
 
 
 def create_certificate(folder: Path) -> Path:
-    """Create a file that contains a self-signed certificate for localhost and its key."""
+    """Create a file that contains a self-signed certificate for localhost and the private key."""
     from datetime import datetime, timedelta, timezone
 
     from cryptography import x509

@@ -1,1 +1,1 @@
-"""Follow the documentation in a new clone and an empty environment (`make test-pages`)."""
+"""Tests that follow the documentation in a new clone and an empty environment (`make test-pages`)."""

@@ -1,4 +1,4 @@
-"""The printed commands of every page succeed in a new clone without Airflow, with a real pip."""
+"""Test that the commands on each page succeed in a new clone, with a real pip and without Airflow."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tools.doc_blocks import ROOT, pages_with_commands
 from tools.sample_output import missing_lines, sample_output
 
 TUTORIAL = "docs/tutorial/getting-started.md"
-# The tutorial creates the environment that the other pages then use.
+# The tutorial comes first, because it creates the environment that the other pages use.
 PAGES = sorted(pages_with_commands(), key=lambda page: (page != TUTORIAL, page))
-#: Maximum seconds for one page. The limit is generous, because pip downloads Airflow and the machine may be
-#: busy.
+#: Maximum number of seconds for one page. The limit is high, because pip downloads Airflow and the machine
+#: may be busy.
 TIMEOUT = 1800
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clone of the last commit."""
+    """A clone of the repository at the last commit."""
     folder = tmp_path_factory.mktemp("fresh") / "airflow-provider-stitch"
     subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
     return folder
@@ -31,16 +31,17 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(clone: Path) -> dict[str, str]:
-    """A new user's environment, which has no Airflow, no settings of Airflow, and an empty home folder.
+    """The environment variables of a new user, with an empty home folder and without Airflow or its settings.
 
-    `make` only prints commands here, because other targets and `.ci/run` run them.
+    In this environment, `make` prints its commands but does not run them. The script `.ci/run` and other
+    Makefile targets run the same commands.
     """
     home, commands = clone.parent / "home", clone.parent / "commands"
     home.mkdir()
     commands.mkdir()
     (commands / "make").write_text(f'#!/bin/sh\nexec {shutil.which("make")} --dry-run "$@"\n')
     (commands / "make").chmod(0o755)
-    # The Python interpreter that this environment is based on. It has no packages of the checkout.
+    # The command `python3` starts the base interpreter, which does not contain the checkout's packages.
     (commands / "python3").symlink_to(Path(sys.executable).resolve())
     kept = {
         name: value
@@ -52,9 +53,9 @@ def environment(clone: Path) -> dict[str, str]:
 
 
 def _script_of(clone: Path, page: str) -> str:
-    """Return the script of a page.
+    """Return the commands on a page as one script.
 
-    It is read from the clone, because the checkout may have changed since the last commit.
+    The page is read from the clone, because the checkout may contain uncommitted changes.
     """
     code = "import sys; from tools.doc_blocks import script; print(script(sys.argv[1]))"
     command = [sys.executable, "-c", code, page]

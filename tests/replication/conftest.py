@@ -1,7 +1,7 @@
-"""Fixtures with an emulated Stitch.
+"""Fixtures for tests against an emulated Stitch account.
 
-Virtual time advances only while a task waits. A test can therefore wait for hours without delay, and its
-result does not depend on the speed of the machine.
+Virtual time advances only while a task waits. A test can therefore simulate a wait of several hours in a
+moment. The result of a test does not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class EmulatedClock:
     def __init__(self, stitch: StitchEmulator, seconds_ahead: float = 0.0) -> None:
         self.stitch = stitch
         self._seconds_ahead = seconds_ahead
-        self._pauses: dict[asyncio.Event, float] = {}  #: when each pause during a request ends
+        self._pauses: dict[asyncio.Event, float] = {}  #: end time of each pause during a request
 
     def time(self) -> float:
         return self.stitch.now().timestamp() + self._seconds_ahead
 
     async def sleep(self, seconds: float) -> None:
-        self.stitch.advance(max(seconds, 0.001))  # a shorter time could be rounded to zero
+        self.stitch.advance(max(seconds, 0.001))  # a shorter sleep could be rounded to zero
         for wake_up, ends_at in self._pauses.items():
             if ends_at <= self.time():
                 wake_up.set()
@@ -50,7 +50,7 @@ class EmulatedClock:
         if not request_in_flight:
             await self.sleep(seconds)
             return
-        # During a request, only a retry advances the time. The event is set when the request ends.
+        # During a request, only a retry advances the time. The event `wake_up` is set when the request ends.
         self._pauses[wake_up] = self.time() + seconds
         try:
             await wake_up.wait()
@@ -60,7 +60,7 @@ class EmulatedClock:
 
 @dataclass
 class WaitingTask:
-    """Starts jobs, stops jobs and waits for jobs as a task does, and records the task's log lines."""
+    """A replacement for an Airflow task that starts, stops and awaits jobs, and records its log lines."""
 
     stitch: StitchEmulator
     client: StitchClient
@@ -111,7 +111,7 @@ class WaitingTask:
         return asyncio.run(waiter.wait())
 
     def replicate(self, source_id: int, *, poll_interval: float | None = None, **options: Any) -> Outcome:
-        """Start a job and wait for one of its phases, by default for loading."""
+        """Start a job and wait for one of its phases (loading by default)."""
         started = self.start(source_id)
         assert isinstance(started, Started)
         return self.wait(self.goal(source_id, started.job_name, **options), poll_interval=poll_interval)

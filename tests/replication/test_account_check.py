@@ -1,4 +1,7 @@
-"""AccountCheck reads all extractions and loads of an account within the request budget (in virtual time)."""
+"""Test that AccountCheck reads an account's extractions and loads within the request budget.
+
+The tests run in virtual time.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from airflow_provider_stitch.replication.account_check import AccountCheck
 
 
 def check(waiter, lines=None, *, max_age=None, timeout=None):
-    """Check the account of a waiting task, and return the state of each source by name."""
+    """Check a task's account, and return the state of each source by source name."""
     session = waiter.session(timeout)
     sources = waiter.client.list_sources()
     account_check = AccountCheck(
@@ -113,7 +116,7 @@ def test_account_without_sources_needs_no_status_request(stitch, waiter):
 
 
 def test_load_that_moves_to_an_earlier_page_is_not_lost(stitch, waiter, monkeypatch):
-    """A load disappears from page 1 after the page was read, so the first load of page 2 moves to page 1."""
+    """After page 1 is read, one of its loads disappears, so the first load on page 2 moves to page 1."""
     streams = {f"stream_{number:03}": 1 for number in range(150)}
     stitch.complete_job(stitch.add_source("large", streams=streams), seconds_ago=3600)
     list_loads = waiter.client.list_loads

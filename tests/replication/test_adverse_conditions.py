@@ -1,4 +1,4 @@
-"""Tests of waits under conditions that Stitch does not document.
+"""Test waits under conditions that Stitch does not document.
 
 A wait must not succeed early, must not last forever, and must not exceed the rate limit.
 """
@@ -18,11 +18,11 @@ LOADED_AFTER = timedelta(seconds=2460)
 
 
 def add_source_among_many(stitch, order: str, *, deleted: int = 0, import_api: int = 0) -> int:
-    """Add 70 sources, which have 8 pages of loads, and the source to wait for. Return the id of that source.
+    """Add 70 sources with 8 pages of loads, and another source. Return the id of the other source.
 
-    :param order: the order of the list of loads.
-    :param deleted: number of other sources that are deleted.
-    :param import_api: number of other sources that use the Import API.
+    :param order: the sort order of the list of loads.
+    :param deleted: how many of the 70 sources are deleted.
+    :param import_api: how many of the 70 sources use the Import API.
     """
     stitch.quirks.loads_order = order
     others = []
@@ -56,7 +56,7 @@ def test_wait_among_many_sources_without_streams_finishes_in_time(stitch, waiter
 
 @pytest.mark.parametrize("order", ["stream_name", "stream_id"])
 def test_wait_succeeds_if_pages_shift_during_each_poll(stitch, waiter, order):
-    """Before each limited request, another source receives its first loads, so records move between pages."""
+    """Before each rate-limited request, another source gets its first loads, which moves other records."""
     ours = add_source_among_many(stitch, order)
     stitch.plan_jobs(ours, SLOW_LOAD)
     numbers = itertools.count()

@@ -1,4 +1,4 @@
-"""Tests of the estimated time at which a poll finds a change."""
+"""Test the estimated time at which a poll will detect a change."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HISTORY = DurationHistory.from_durations([300, 320, 310])
 
 
 def context(now: str, last_check: str | None = None, *, clock_offset: float = 0.0) -> EstimateContext:
-    """Return the context of an estimate. `now` and `last_check` are times of Stitch's clock."""
+    """Return an `EstimateContext`. The arguments `now` and `last_check` are times on Stitch's clock."""
     return EstimateContext(
         now=at(now).timestamp() - clock_offset,
         last_checked_at=at(last_check).timestamp() - clock_offset if last_check else None,
@@ -115,7 +115,7 @@ def test_stitch_times_are_converted_to_the_local_clock(offset):
 
 
 def test_start_of_a_job_is_never_in_the_future_if_the_clock_is_wrong():
-    """The clock offset is not known yet, and this machine's clock is an hour behind Stitch's clock."""
+    """This machine's clock is an hour behind Stitch's clock, but the clock offset is not known yet."""
     now = at("05:00:00").timestamp()
 
     estimate = estimate_extraction_end(goal(), EstimateContext(now, None, 20.0), HISTORY)
@@ -166,7 +166,7 @@ def loads_estimate(
     observations: Observations = OBSERVATIONS,
     now: str = "06:06:00",
 ) -> CompletionEstimate:
-    """Return the estimate after a baseline poll at 06:00:10 that found no loads.
+    """Return the completion estimate after a baseline poll at 06:00:10 that found no loads.
 
     :param loads: the loads that a second poll found.
     :param polled: the time of the second poll, or None if there was no second poll.
@@ -237,7 +237,7 @@ def test_poll_is_due_when_the_last_of_two_loads_has_settled():
 
 
 def test_old_load_error_is_polled_twice_within_five_minutes():
-    """One poll is due halfway, and another poll when the error has lasted long enough to fail the phase."""
+    """After a poll finds a load error, one poll is due after 2.5 minutes and another after 5 minutes."""
     failed = load("commits", None, error="disk full")
     first = OBSERVATIONS.with_loads([failed], at("06:00:10"))
     first = replace(

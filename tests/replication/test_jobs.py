@@ -1,4 +1,4 @@
-"""Tests that a task starts its job exactly once, and stops only its own job."""
+"""Test that a task starts its job exactly once, and stops only its own job."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_stop_does_not_wait_for_the_budget(stitch, waiter, github, mocker):
 
 
 def lose_first_response(mocker, client, method, then):
-    """Let the first call of a client method fail after it has taken effect."""
+    """Make the first call of a client method raise an error after the call has taken effect."""
     call = getattr(client, method)
     lost = []
 

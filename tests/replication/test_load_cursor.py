@@ -1,4 +1,4 @@
-"""Tests of the cursor, which determines the loads that a watcher announces."""
+"""Test the cursor, which determines the loads that a watcher announces."""
 
 from __future__ import annotations
 

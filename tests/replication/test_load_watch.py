@@ -1,4 +1,4 @@
-"""Watch the loads of an account, in virtual time."""
+"""Test how watchers observe the loads of an account, in virtual time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WINDOW = 600.0
 
 
 class Watched:
-    """A watched account, and the loads that its watchers have announced."""
+    """A watched account and a record of the announced loads."""
 
     def __init__(self, client: Any = None, *, sources: int = 1) -> None:
         self.account = PolledAccount(client)
@@ -31,7 +31,7 @@ class Watched:
         self.interests = Interests()
         self.lines: list[str] = []
         self.warnings: list[str] = []
-        self.announced: list[tuple[str, str, float]] = []  # tuples of source, stream and load time
+        self.announced: list[tuple[str, str, float]] = []  # tuples of source name, stream name and load time
         self.seen_at: list[float] = []
         self.snapshot_times: list[float] = []
         self._cursors: dict[str, LoadCursor] = {}
@@ -64,7 +64,7 @@ class Watched:
                 self.seen_at.append(self.loop.time())
 
     def run(self, scenario: Any, seconds: float) -> None:
-        """Run a scenario and the watch concurrently for some virtual seconds."""
+        """Run a scenario and a watch concurrently for the given number of virtual seconds."""
 
         async def main() -> None:
             consumer = asyncio.ensure_future(self.consume(self.watch()))
@@ -87,7 +87,7 @@ def interest(source: str = "source_0000", stream: str | None = "commits", every:
 
 
 async def idle() -> None:
-    """Return at once, as a scenario without waiting tasks."""
+    """Run a scenario in which no task waits."""
 
 
 def test_watch_without_tasks_polls_at_most_once_per_interval():
@@ -138,7 +138,7 @@ def test_source_watcher_sees_all_streams():
 
 
 def test_watchers_and_50_tasks_stay_within_the_budget_and_see_every_load():
-    """The watchers use the polls of the tasks, and do not delay the tasks."""
+    """The watchers reuse the polls for the tasks, and do not delay the tasks."""
     watched = Watched(sources=60)
     for number in range(60):
         watched.interests.add(number, interest(f"source_{number:04}"))
@@ -166,7 +166,7 @@ def test_watchers_and_50_tasks_stay_within_the_budget_and_see_every_load():
     jobs = watched.stitch._jobs.values()
     expected = {(f"source_{int(job.name.split('.')[1]) - 310_000:04}", job.loaded_at[0]) for job in jobs}
     announced = [(source, at) for source, stream, at in watched.announced if stream == "commits"]
-    # Stitch truncates times to seconds.
+    # Stitch truncates times to whole seconds.
     assert {(source, math.floor(at)) for source, at in expected} <= {
         (source, math.floor(at)) for source, at in announced
     } | _superseded(expected)
@@ -174,7 +174,7 @@ def test_watchers_and_50_tasks_stay_within_the_budget_and_see_every_load():
 
 
 def _superseded(loads: set[tuple[str, float]]) -> set[tuple[str, int]]:
-    """Return the loads that a newer load of the same source may have replaced before a poll."""
+    """Return the loads that a newer load may have replaced before the source was polled."""
     newest: dict[str, float] = {}
     for source, at in loads:
         newest[source] = max(at, newest.get(source, at))
@@ -240,7 +240,7 @@ def test_source_that_is_no_longer_watched_is_not_polled():
 
 
 def test_watch_of_a_long_list_uses_a_third_of_the_budget():
-    """The loads of the watched streams are on many pages."""
+    """The loads of the watched streams are spread over many pages."""
     names = [f"source_{number:04}" for number in range(300)]
     client = LargeAccount(loads=loads_by_stream_name(names, STREAMS), sources=sources_with(STREAMS, names))
     watched = Watched(client)

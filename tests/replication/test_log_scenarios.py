@@ -1,4 +1,4 @@
-"""Tests of waiting for loading over HTTP, with the logs of every target."""
+"""Test waits for the loading phase over HTTP, with logs from every target."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from airflow_provider_stitch.replication.jobs import Started
 from tests.support.log_scenarios import SCENARIOS
 
-#: Seconds that a task may need to detect the last load, at 30 status requests in 10 minutes.
+#: Maximum seconds until a task detects the last load, with 30 status requests in 10 minutes.
 MAX_DELAY = 120.0
 
 

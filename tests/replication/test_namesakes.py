@@ -1,4 +1,4 @@
-"""Tests of loads that share their name with loads of a deleted source or a deselected stream."""
+"""Test loads that have the same name as the loads of a deleted source or a deselected stream."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_provider_stitch.replication.waiter import Waiter
 
 @pytest.fixture(params=["stream_name", "stream_id"])
 def recreated(stitch, request):
-    """Return a source that has the name of a deleted source.
+    """Return a source that has the same name as a deleted source.
 
     The loads of the two sources are on different pages.
     """
@@ -37,7 +37,7 @@ def test_load_of_a_deleted_source_does_not_hide_ours_on_another_page(stitch, wai
 
 
 def test_second_wait_in_an_event_loop_polls_both_pages_directly(stitch, waiter, recreated):
-    """The first wait has found the pages that contain loads with this name."""
+    """The first wait has found both pages that contain loads with the source's name."""
 
     async def replicate_twice():
         delays = []
@@ -67,7 +67,7 @@ def test_error_of_a_deleted_source_on_another_page_does_not_fail_ours(stitch, wa
 
 
 def test_namesake_without_loads_does_not_make_polls_read_the_whole_list(stitch, waiter):
-    """A deselected table of the same name in another schema may have no load."""
+    """A deselected table in another schema may have the same name as a selected table but no load."""
     stitch.quirks.loads_order = "stream_id"
     streams = {
         "public-orders": EmulatedStream(1, "shop-public-orders", "orders", schema_name="public"),

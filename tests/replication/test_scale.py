@@ -1,4 +1,7 @@
-"""Large accounts, lists, logs and names work or fail with a clear message, and the cost grows linearly."""
+"""Test large accounts, lists, logs and names.
+
+Each operation must either succeed, with time and memory that grow linearly, or raise a clear error.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ from benchmarks.scale.account import DAY, TimedJobs, VirtualAccount, extraction_
 from simulated_stitch.large_account import AT, load_of
 from tests.support.builders import OURS, SOURCE_ID
 
-#: Maximum length of an error message, because Airflow stores it in its database.
+#: Maximum length of an error message. Airflow stores error messages in its database.
 MAX_MESSAGE_LENGTH = 100_000
 
 
 def count_calls(function: Callable[[], object]) -> int:
-    """Return the number of Python function calls, a measure of cost that is the same on any machine."""
+    """Return the number of Python function calls, which does not depend on the speed of the machine."""
     calls = 0
 
     def count(frame: object, event: str, argument: object) -> None:
@@ -48,7 +51,7 @@ def count_calls(function: Callable[[], object]) -> int:
 
 
 def observe(number: int) -> Observations:
-    """Return the observations of a source with many streams. All streams had rows and are loaded."""
+    """Return the observations of a source with `number` streams, whose rows are all loaded."""
     names = [f"stream_{index:05d}" for index in range(number)]
     return cases.loaded_streams(names, cases.log_with_rows(names))
 
@@ -87,12 +90,12 @@ def test_memory_is_linear_in_waiters_and_the_rate_limit_holds():
         assert figures["in_10_minutes"] <= 30
         return peak
 
-    peak_memory(1)  # the first call fills the caches of the whole process
+    peak_memory(1)  # the first call fills caches that all later calls use
 
     assert peak_memory(20) < 12 * peak_memory(2)
 
 
-#: Maximum bytes per waiter. Python 3.10 needs more memory for each suspended coroutine.
+#: Maximum memory per waiter in bytes. Python 3.10 needs more memory for each suspended coroutine.
 MAX_WAITER_BYTES = 4_500 if sys.version_info >= (3, 11) else 5_800
 
 
@@ -101,7 +104,7 @@ def test_memory_of_a_waiter_is_small():
     account.client.now = account.loop.time
 
     async def memory_while_waiting(number: int) -> int:
-        """Return the memory of all objects in bytes while each waiter waits in its own asyncio task."""
+        """Return the allocated memory in bytes while each waiter waits in its own asyncio task."""
         waiters = [Waiter(account.session(), extraction_goal(SOURCE_ID)) for _ in range(number)]
         tasks = [asyncio.ensure_future(waiter.wait()) for waiter in waiters]
         await account.clock.sleep(100)  # by this time, all waiters have finished their first polls

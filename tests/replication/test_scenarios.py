@@ -1,7 +1,9 @@
-"""In random scenarios no waiter finishes before its phase, every waiter finishes, and the rate limit holds.
+"""Test waiters in random scenarios.
 
-The checks exclude cases that the API cannot show (see `SourceOracle.is_observable`), such as loads of other
-jobs or batches in between. The README documents these limits.
+No waiter may finish before its phase ends, every waiter must finish, and the requests must stay within the
+rate limit. The API does not always provide enough information to detect a load, for example if rows from
+another job or batch are loaded in the meantime. The checks exclude the cases in which a load cannot be
+detected (see `SourceOracle.is_observable`). The README documents these limits of the API.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from tests.support.scenarios import (
 )
 
 MAX_DELAY = 2700.0
-"""Maximum seconds until a waiter detects the end of its phase, even after outages and with old errors."""
+"""Maximum seconds until a waiter detects the end of its phase, even after outages and old load errors."""
 
 
 # --- Random scenarios -----------------------------------------------------------------------------------
@@ -81,7 +83,7 @@ def jobs(draw):
         "tap_seconds": draw(TAP_SECONDS),
         "target_seconds": draw(SHORT_SECONDS),
     }
-    # Half of the jobs are undisturbed, because only the results of undisturbed jobs can be checked strictly.
+    # Half of the jobs run undisturbed. Only the results of undisturbed jobs can be checked strictly.
     is_undisturbed = draw(st.booleans())
     plan = JobPlan(
         **durations,
@@ -183,7 +185,7 @@ def scenarios(draw):
 
 
 class Check:
-    """Compares the result of one waiter with the actual events of the scenario."""
+    """Compares the result of one waiter with the actual events in the scenario."""
 
     def __init__(self, result: ScenarioResult, waiter: WaiterResult) -> None:
         self.result = result
@@ -194,7 +196,10 @@ class Check:
         self.job = self.truth.jobs[self.index]
 
     def _job(self) -> int:
-        """Return the index of the job. If the goal identifies the job by an instant, use the outcome."""
+        """Return the index of the waiter's job.
+
+        If the goal contains an instant instead of a job name, the outcome contains the job name.
+        """
         outcome = self.waiter.outcome
         if self.plan.identified_by == "instant" and outcome is not None and outcome.result["job_name"]:
             names = [
@@ -268,7 +273,7 @@ class Check:
         )
 
     def _has_log(self) -> bool:
-        """Return whether the log shows which streams had rows."""
+        """Return whether the job's log shows which streams had rows."""
         log = self.job.plan.log
         disturbed = any(
             event.kind in FAULTS and not event.kind.startswith(("pages", "sources"))
@@ -287,14 +292,14 @@ class Check:
     def _is_observable(self, stream: str) -> bool:
         with_log = self.truth.is_observable(self.index, stream, DEFAULT_LOAD_SETTLE, has_log=True)
         without_log = self.truth.is_observable(self.index, stream, DEFAULT_LOAD_SETTLE, has_log=False)
-        # The Avro target may write its marker late, so an earlier load is accepted once the source is quiet.
+        # The Avro target may write a marker late, so an earlier load is accepted after the quiet period.
         is_exact = self._has_log() and self.job.plan.log.target != "avro" and not self.job.plan.log.retries
         return with_log if is_exact else with_log and without_log
 
     def _deadline(self) -> float:
         ended_at = self.truth.ended_at(self.index) + self.result.scenario.quirks.listing_delay
         if self.plan.phase in ("loading", "preparation"):
-            # Loads of later jobs can hide whether the loads of our job have settled.
+            # Loads from later jobs can hide whether the loads from this job have settled.
             ended_at = max(
                 [ended_at, *(b.loaded if b.loaded < NEVER else b.attempted for b in self.truth.batches)]
             )
@@ -307,7 +312,7 @@ class Check:
 
 
 EXAMPLES = int(os.environ.get("SCENARIOS", "0"))
-"""The number of new random scenarios. 0 runs the same few scenarios every time."""
+"""Number of new random scenarios. If the number is 0, the same few scenarios run every time."""
 
 
 @settings(

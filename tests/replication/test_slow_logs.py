@@ -1,4 +1,4 @@
-"""Test that slow log downloads do not block other downloads."""
+"""Test that slow downloads of logs do not block other downloads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.replication.conftest import EmulatedClock
 
 
 def test_third_log_is_read_during_two_slow_downloads(stitch):
-    """The clocks of the slow clients advance to 100 seconds during the first four chunks, and then stop."""
+    """The slow clients' clocks advance to 100 seconds during the first four chunks, and then stop."""
     jobs = []
     for number in range(3):
         source_id = stitch.add_source(f"source_{number}", streams={"orders": 1})
@@ -52,4 +52,4 @@ def test_third_log_is_read_during_two_slow_downloads(stitch):
     third_is_complete, requested = asyncio.run(read_logs())
 
     assert third_is_complete
-    assert requested.index(jobs[2]) <= 4  # at most one retry of each slow log
+    assert requested.index(jobs[2]) <= 4  # at most one retry for each slow log

@@ -1,4 +1,4 @@
-"""Many waits find their loads in time although deleted sources have the same names."""
+"""Test that many waits detect their loads in time although deleted sources have the same names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ TAP_SECONDS = 300
 
 
 def add_recreated_sources(stitch: InProcessStitch) -> list[int]:
-    """Add sources with the names of deleted sources, and other sources. All their loads fill eleven pages."""
+    """Add sources with the same names as deleted sources, and other sources.
+
+    The loads of all sources fill eleven pages.
+    """
     names = [f"recreated_{number:02}" for number in range(WAITS)]
     for name in names:
         deleted = stitch.add_source(name, streams={"commits": 1})
@@ -34,7 +37,7 @@ def add_recreated_sources(stitch: InProcessStitch) -> list[int]:
 
 
 def delays_after_loading(loop: VirtualLoop, stitch: InProcessStitch, seconds_between: float, prepare: float):
-    """Return the delay of each wait in seconds, from the load until the wait detects the load."""
+    """Return, for each wait, the seconds from the load until the wait detects the load."""
     source_ids = add_recreated_sources(stitch)
     clock, budget = VirtualClock(loop), RequestBudget(30, monotonic=loop.time)
     flush = Flush(at=TAP_SECONDS, rows=1, prepare=prepare, load=0)

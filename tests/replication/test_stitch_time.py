@@ -1,4 +1,4 @@
-"""Tests that a wait measures Stitch's time if this machine's clock is wrong."""
+"""Test that a wait uses Stitch's time if this machine's clock is wrong."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def github(stitch):
 
 
 def remove_dates(waiter: WaitingTask, *, limited_only: bool) -> None:
-    """Remove the `Date` header from all responses or only from responses to rate-limited requests."""
+    """Remove the `Date` header from all responses, or only from responses to rate-limited requests."""
 
     def remove(response, **_):
         if not limited_only or "/extractions" in response.url or "/loads" in response.url:
@@ -88,7 +88,7 @@ def test_rejected_start_is_dated_by_stitch_time(stitch, waiter, github):
 
 
 def test_lost_start_is_found_by_stitch_time(stitch, waiter, github):
-    """The job is not mistaken for an earlier job, although this machine's clock is ahead of its start."""
+    """This machine's clock is ahead of the job's start, but the job is not mistaken for an earlier job."""
     stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
     waiter.client.get_source(github)  # this response has a `Date` header
     remove_dates(waiter, limited_only=False)

@@ -1,4 +1,4 @@
-"""Tests that an undocumented response fails a wait, a start or a stop only if the response repeats."""
+"""Test that an undocumented response makes a wait, start or stop fail only if Stitch repeats it."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_wait_survives_one_undocumented_response(stitch, waiter, github, read, f
 @pytest.mark.parametrize("read", READS)
 @pytest.mark.parametrize("status", [400, 404])
 def test_wait_survives_one_rejection_of_a_read_in_a_documented_form(stitch, waiter, github, read, status):
-    """Stitch rarely rejects a request for an existing object, so the rejection has to be confirmed."""
+    """Stitch rarely rejects requests for existing objects, so another request must confirm a rejection."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     body = {"error": {"type": "invalid_source", "message": "There is no such source"}}
     injected = arrange(stitch, read, {"status": status, "body": body}, times=1)
@@ -92,7 +92,7 @@ def test_wait_fails_if_an_undocumented_response_repeats(stitch, waiter, github, 
 
 
 def test_wait_fails_at_once_if_the_token_is_rejected(stitch, waiter, github):
-    """Stitch documents a 401 without a body."""
+    """Stitch's documentation specifies a 401 response without a body."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     injected = stitch.fail("GET", "/extractions", status=401, times=None)
 
@@ -130,7 +130,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("kind", MALFORMED)
 def test_wait_survives_malformed_records_of_other_sources(stitch, waiter, github, kind):
-    """A malformed record may remain on the page for 60 days."""
+    """A malformed record can remain on a page for 60 days."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     list_page = getattr(type(waiter.client), f"list_{kind}")
     request = waiter.client._transport.request
@@ -178,7 +178,7 @@ def test_start_survives_one_undocumented_response(stitch, waiter, github, fault)
 
 @pytest.mark.parametrize("fault", PAGES)
 def test_start_finds_its_job_after_an_undocumented_response(stitch, waiter, github, fault):
-    """Stitch has started the job, but a proxy or firewall has replaced its response."""
+    """Stitch has started the job, but a proxy or firewall has replaced Stitch's response."""
     stitch.plan_jobs(github, JobPlan(discovery_seconds=0.1, tap_seconds=0.1, target_seconds=0.1))
     stitch.fail("POST", "/sync$", times=1, after_effect=True, **PAGES[fault])
 
@@ -230,7 +230,7 @@ def test_stop_fails_if_an_undocumented_response_repeats(stitch, waiter, github, 
 
 @pytest.mark.parametrize("read", ["source", "extractions", "loads"])
 def test_wait_survives_a_page_of_a_firewall_after_an_outage(stitch, waiter, github, read):
-    """Attempts that fail during an outage do not count as repetitions of the page."""
+    """Attempts that fail during an outage do not count as repetitions of the firewall's page."""
     goal = waiter.goal(github, waiter.start(github).job_name)
     arrange(stitch, read, {"status": 502}, times=8)
     injected = arrange(stitch, read, PAGES["firewall"], times=1)

@@ -1,4 +1,4 @@
-"""The names of warehouse tables, and a comparison with the names of OpenLineage's own classes."""
+"""Test the names of warehouse tables, and compare them with names from OpenLineage's own classes."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ ON_AIRFLOW_3 = pytest.mark.skipif(AIRFLOW_2, reason="this REST API for connectio
 
 
 def stored_connection(conn_id: str) -> tuple[str | None, ...] | None:
-    """Return the type, host, login and password of a stored connection, or None without such a connection."""
+    """Return the type, host, login and password of a connection, or None if the connection does not exist."""
     from airflow.models import Connection
     from airflow.utils.session import create_session
 

@@ -33,7 +33,7 @@ class Time:
 def hammer(folder: Path, limit: int, requests: int, clock: Any, results: Any) -> None:
     """Send requests as fast as possible, and report the time when Stitch counts each request.
 
-    Stitch counts every second request at its start, and the other requests at their end. Virtual time passes
+    Stitch counts half of the requests at their start, and the other half at their end. Virtual time passes
     only while a process waits for permission to send a request.
     """
     warnings = record_warnings()
@@ -94,7 +94,7 @@ def acquire_without_space(folder: Path, results: Any) -> None:
 def acquire_without_rights(folder: Path, results: Any) -> None:
     warnings = record_warnings()
     with tempfile.TemporaryDirectory() as other_folder:
-        _waits_with_a_limit_of_two(Path(other_folder))  # imports modules while they are readable
+        _waits_with_a_limit_of_two(Path(other_folder))  # imports modules before permissions are dropped
     if os.geteuid() == 0:
         os.seteuid(65534)  # root would have permission to write to every folder
     results.put((_waits_with_a_limit_of_two(folder), warnings))

@@ -75,14 +75,15 @@ def load_dag(path: Path) -> Any:
 
 
 def xcom_of(ti: Any, key: str = "return_value") -> Any:
-    """Return the value of a task instance's XCom, or None without such an XCom."""
+    """Return the value of a task instance's XCom, or None if the XCom does not exist."""
     return ti.xcom_pull(task_ids=ti.task_id, key=key, map_indexes=ti.map_index)
 
 
 def _register(dag: Any) -> None:
     """Write a DAG to the database.
 
-    Airflow 3 only runs a DAG that is in its database. It would add a DAG to the database only from a file.
+    Airflow 3 only runs a DAG that is in its database. Airflow itself adds only DAGs from files to the
+    database.
     """
     try:
         from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db

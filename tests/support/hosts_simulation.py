@@ -1,4 +1,7 @@
-"""Simulate, in virtual time, hosts that share a request budget through Redis."""
+"""Simulate hosts that share a request budget through Redis.
+
+The simulation runs in virtual time.
+"""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def run_job_operator(**options: Any) -> Any:
 def interrupt_before_wait(mocker: MockerFixture, context: Any, **options: Any) -> Any:
     """Run a try until its worker dies, after the job has started.
 
-    Return the operator of the try.
+    Return the operator that the try has executed.
     """
     mocker.patch.object(Waiter, "wait", side_effect=KeyboardInterrupt)
     operator = run_job_operator(**options)
@@ -127,7 +127,7 @@ def expire_deadline_when_waiting(mocker: MockerFixture, *, times: int | None = N
 
 
 def end_job_when_awaited(stitch: StitchEmulator, mocker: MockerFixture) -> None:
-    """End a long running job exactly when a task starts to wait."""
+    """End a long-running job exactly when a task starts to wait."""
     advance = iter([lambda: stitch.advance(81_000)])
     before_each_wait(mocker, lambda _: next(advance, lambda: None)())
 

@@ -22,11 +22,14 @@ QUIET_PERIOD = 900.0
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows of one stream that Stitch loads together."""
+    """Rows of one stream that Stitch loads together.
+
+    All times are in seconds from the start of the scenario.
+    """
 
     job: int
     stream: str
-    flushed: float  #: in seconds from the start of the scenario, like `attempted` and `loaded`
+    flushed: float  #: when the target sends the batch to Stitch
     attempted: float
     loaded: float  #: `NEVER` if the destination always rejects the batch
     is_rejected: bool
@@ -87,8 +90,8 @@ class SourceOracle:
     def is_observable(self, index: int, stream: str, settle: float, *, has_log: bool) -> bool:
         """Return whether the API can show that the rows of a stream in a job are loaded.
 
-        The API cannot distinguish the job's rows from rows of an earlier job or batch if those rows are
-        loaded after the job's last flush and no other rows are loaded for a long time.
+        Rows of an earlier job or batch may be loaded after the job's last flush. If no other rows are loaded
+        for a long time afterwards, the API cannot distinguish these rows from the job's rows.
 
         If the job has no log, the function also returns False if some of its rows are loaded long before its
         last rows, or long after all other loads of the source. The README documents these limits.
@@ -121,7 +124,7 @@ class SourceOracle:
 
 
 def _flush_limit(job: Job) -> float:
-    """Return until when the target of a job can send batches, in seconds from the start of the job."""
+    """Return the latest time at which a job's target can flush, in seconds from the start of the job."""
     if job.plan.discovery_exit_status and not job.plan.terminated:
         return -1.0
     if job.is_stopped:

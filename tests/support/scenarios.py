@@ -99,7 +99,7 @@ class Scenario:
     sources: tuple[tuple[Job, ...], ...]
     waiters: tuple[WaiterPlan, ...]
     events: tuple[Event, ...] = ()
-    other_sources: int = 0  #: number of additional sources, which make the lists longer
+    other_sources: int = 0  #: number of additional sources in the account
     quirks: Quirks = field(default_factory=Quirks)
     enforce_limit: bool = False  #: whether Stitch rejects requests beyond the rate limit
     max_latency: float = 0.0  #: seconds

@@ -1,1 +1,4 @@
-"""Tests in an Airflow of several processes, which are killed. A job is never started twice and never lost."""
+"""Tests in a real Airflow that runs in several processes, some of which the tests kill.
+
+The tests check that no job is started twice and that no job is lost.
+"""

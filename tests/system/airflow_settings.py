@@ -1,4 +1,4 @@
-"""Settings of the Airflow that the system tests run."""
+"""Settings for the Airflow that the system tests run."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ POSTGRES = os.environ.get("STITCH_TEST_POSTGRES")
 CELERY = os.environ.get("STITCH_TEST_CELERY")
 FERNET_KEY = base64.urlsafe_b64encode(os.urandom(32)).decode()
 
-#: Short intervals, so that Airflow detects dead processes within seconds instead of minutes.
+#: Airflow settings with short intervals, so that Airflow detects dead processes within seconds, not minutes.
 SETTINGS = {
     "CORE__FERNET_KEY": FERNET_KEY,
     "CORE__PARALLELISM": "6",
     "CORE__TASK_SUCCESS_OVERTIME": "1",
     "SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-    # Airflow 2.11 also kills a task after this many seconds without a heartbeat, however busy the machine is.
-    # With 0, the threshold of lost tasks applies instead. `JOB_HEARTBEAT_SEC` is the heartbeat interval.
+    # The number of seconds without a heartbeat after which Airflow 2.11 kills a task. A busy machine can
+    # delay heartbeats. If the setting is 0, Airflow uses its zombie threshold instead.
     "SCHEDULER__LOCAL_TASK_JOB_HEARTBEAT_SEC": "0",
     "SCHEDULER__SCHEDULER_ZOMBIE_TASK_THRESHOLD": "40",
     "SCHEDULER__ZOMBIE_DETECTION_INTERVAL": "2",
@@ -33,7 +33,8 @@ SETTINGS = {
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    # A busy machine parses DAGs slowly, and Airflow must not drop them. Airflow 3 and 2 use different names.
+    # On a busy machine, Airflow parses DAG files slowly. With these timeouts it does not drop the DAGs. Some
+    # of the names are for Airflow 3 and some are for Airflow 2.
     "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
     "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
     "CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",
@@ -43,26 +44,28 @@ SETTINGS = {
 
 
 def database_settings(home: Path | None) -> dict[str, str]:
-    """Return the connection of Airflow's metadata database, if it is not the default one."""
+    """Return the setting for Airflow's metadata database, unless the tests use Airflow's default."""
     if POSTGRES:
         return {"DATABASE__SQL_ALCHEMY_CONN": POSTGRES}
     if IS_AIRFLOW_2:
-        # On a busy machine, even the timeout of `LocalAirflow`, 60 s, is too short.
+        # On a busy machine, a database lock can last longer than the default timeout of `LocalAirflow`, which
+        # is 60 seconds.
         return {"DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=600"}
     return {}
 
 
 def executor_settings() -> dict[str, str]:
-    """Return the settings of the CeleryExecutor, if the tests use Celery."""
+    """Return the settings for the CeleryExecutor if the tests use Celery."""
     if not CELERY:
         return {}
     return {
         "CORE__EXECUTOR": "CeleryExecutor",
         "CELERY__BROKER_URL": CELERY,
         "CELERY__RESULT_BACKEND": CELERY,
-        # Tasks of a killed worker remain queued until this timeout, which is 10 minutes by default.
+        # If a worker is killed, its queued tasks remain queued until this timeout. Airflow's default is 10
+        # minutes.
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "60",
         "SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
-        # The broker may still contain tasks of earlier tests.
+        # The broker may still contain tasks from earlier tests, so each test run uses its own queue.
         "OPERATORS__DEFAULT_QUEUE": f"stitch-{os.getpid()}",
     }

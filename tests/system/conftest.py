@@ -1,4 +1,4 @@
-"""Share an Airflow and a local Stitch between all tests in this folder."""
+"""Fixtures for one Airflow and one local Stitch, which all tests in this folder share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from tests.system.harness import Airflow, Run, running_airflow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Duration of a job in virtual seconds: longer than any test, unless the test advances the clock.
+#: Duration of a job, in seconds of the emulator's clock. The duration exceeds that of any test, unless the
+#: test advances the clock.
 VERY_LONG = 20 * 3600.0
 
 
@@ -34,7 +35,10 @@ _numbers = itertools.count(1)
 
 
 class Source:
-    """A source for one test. The jobs of the source run until the test finishes them."""
+    """A source for one test.
+
+    Each job of the source runs until the test finishes the job.
+    """
 
     def __init__(self, stitch: StitchEmulator, airflow: Airflow) -> None:
         self._stitch = stitch
@@ -48,17 +52,17 @@ class Source:
         return self._stitch.jobs(self.id)
 
     def run(self, dag_id: str) -> Run:
-        """Start a run of a DAG that replicates this source."""
+        """Start a DAG run that replicates this source."""
         return self._airflow.run(dag_id, self.name)
 
     def run_until_waiting(self, dag_id: str) -> Run:
-        """Start a run, and return it once its task waits for its job."""
+        """Start a DAG run, and return the run once its task waits for its job."""
         run = self.run(dag_id)
         run.wait_until_waiting()
         return run
 
     def wait_until_job(self, number: int = 1) -> JobRecord:
-        """Wait until the source has started this number of jobs, and return the latest job."""
+        """Wait until Stitch has started a given number of jobs for this source, and return the latest job."""
         self._airflow.wait_until(lambda: len(self.jobs) == number, f"job {number} of {self.name}")
         return self.jobs[-1]
 
@@ -71,11 +75,14 @@ class Source:
         self._airflow.wait_until(is_stopped, f"job {job.job_name} to be stopped")
 
     def set_new_rows(self, number: int) -> None:
-        """Set the number of rows of the next job only. The job is short."""
+        """Make the next job short, and set the number of its rows.
+
+        Later jobs do not change.
+        """
         self._stitch.plan_next_job(self.id, JobPlan(rows={"commits": number}))
 
     def finish_jobs(self) -> None:
-        """Advance the clock past the end of the running job, and make later jobs short."""
+        """Make later jobs short, and advance the emulator's clock past the end of the running job."""
         self._stitch.plan_jobs(self.id, JobPlan())
         self._stitch.advance(VERY_LONG + 300)
 
@@ -92,5 +99,5 @@ def source(new_source: Callable[[], Source]) -> Source:
 
 @pytest.fixture(params=["in_worker", "deferred"])
 def where(request: pytest.FixtureRequest) -> str:
-    """The place where a task waits."""
+    """The place where a task waits: `in_worker` or `deferred`."""
     return str(request.param)

@@ -24,9 +24,9 @@ CONNECTION_TABLE = sqlalchemy.table(
 
 
 class Connections:
-    """The connections of one Airflow installation.
+    """The connections in the database of one Airflow installation.
 
-    :param database: URL of its database.
+    :param database: URL of Airflow's database.
     :param key: the Fernet key that Airflow uses to encrypt passwords.
     """
 
@@ -38,7 +38,7 @@ class Connections:
         self._engine.dispose()
 
     def add(self, conn_id: str, **fields: Any) -> None:
-        """Add a connection, as a user would."""
+        """Add a connection the way a user would."""
         row = {"conn_id": conn_id, "is_encrypted": False, "is_extra_encrypted": False, **fields}
         if row.get("password"):
             row |= {"password": self._fernet.encrypt(row["password"].encode()).decode(), "is_encrypted": True}
@@ -48,7 +48,7 @@ class Connections:
             connection.execute(sqlalchemy.insert(CONNECTION_TABLE).values(row))
 
     def get(self, conn_id: str) -> dict[str, Any] | None:
-        """Return all fields of a connection, or None if it does not exist."""
+        """Return all fields of a connection, or None if the connection does not exist."""
         query = sqlalchemy.select(CONNECTION_TABLE).where(CONNECTION_TABLE.c.conn_id == conn_id)
         with self._engine.connect() as connection:
             row = connection.execute(query).mappings().one_or_none()
@@ -62,7 +62,7 @@ class Connections:
 
 @contextmanager
 def open_connections(database: str, key: str) -> Iterator[Connections]:
-    """Access the connections of one Airflow installation within the context."""
+    """Open Airflow's database, and close it when the context ends."""
     connections = Connections(database, key)
     try:
         yield connections

@@ -1,9 +1,10 @@
 """Measure how soon after a deferral a trigger may fire.
 
-`python -m tests.system.deferral_race` runs mapped sensors. Their jobs are already loaded, so each trigger
-could fire immediately. If a task is queued again before the scheduler has processed the exit of the previous
-worker, Airflow fails the task. This command prints how many tasks succeed, and the delay from the start of
-each trigger until the scheduler has processed the exit of its worker. The command needs Airflow 3.3.
+The command `python -m tests.system.deferral_race` runs mapped sensors for jobs whose rows are already loaded.
+Each trigger could therefore fire immediately. If a trigger queues its task before the scheduler has processed
+the exit of the task's worker, Airflow fails the task. The command prints how many tasks succeed. For each
+task it also prints how long after the start of the trigger the scheduler has processed the worker's exit. The
+command requires Airflow 3.3.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 
 TASKS = 40
 DAG_ID = "wait_for_loaded_mapped"
-# A line in the scheduler's log for each failed task, with the state in which its worker ended.
+# Airflow's scheduler logs a line for each failed task. The line contains the final state of the worker.
 MISMATCH = re.compile(rf"{DAG_ID}.wait (\w+) map_index=(\d+) .* finished with state (\w+), but")
-# A line in the scheduler's log. Each line starts with the time.
+# The scheduler logs a line when it processes the exit of a worker. The line starts with the time.
 EXECUTOR_EVENT = re.compile(
     r"^(\S+) .*Received executor event with state success for task instance TaskInstanceKey\("
     rf"dag_id='{DAG_ID}', task_id='wait', run_id='(\w+)', try_number=\d+, map_index=(\d+)\)",
@@ -34,12 +35,15 @@ EXECUTOR_EVENT = re.compile(
 
 
 def measure(airflow: Airflow, stitch: StitchEmulator) -> tuple[list[str | None], list[float]]:
-    """Run the sensors once. Return their states, and the delays in seconds."""
+    """Run the sensors once.
+
+    Return the states of the sensors, and the delays in seconds.
+    """
     account = stitch.add_account()
     for number in range(TASKS):
         account.complete_job(account.add_source(f"source_{number}", streams={"rows": 1}), seconds_ago=3600)
     connection = json.loads(stitch.connection_json(account))
-    connection["extra"] = {"requests_per_10_minutes": 1000}  # so that no trigger waits for the rate limit
+    connection["extra"] = {"requests_per_10_minutes": 1000}  # no trigger has to wait for the rate limit
     connection_id = f"stitch_{account.client_id}"
     airflow.add_connection(connection_id, connection)
     after = datetime.fromtimestamp(stitch.now().timestamp() - 86_400, timezone.utc).isoformat()
@@ -50,7 +54,7 @@ def measure(airflow: Airflow, stitch: StitchEmulator) -> tuple[list[str | None],
 
 
 def _mismatches(airflow: Airflow) -> str:
-    """Return the reasons why Airflow failed tasks, which are the race or the failure of a worker."""
+    """Return how many tasks failed because of the race and how many failed because their worker failed."""
     log = (airflow.processes.home / "scheduler.out").read_text()
     states = [state for _, _, state in set(MISMATCH.findall(log))]
     return f"{states.count('success')} failed by the race, {states.count('failed')} failed in their worker"
@@ -77,7 +81,10 @@ def _instant(text: str) -> datetime:
 
 
 def main() -> int:
-    """Execute the runs and print the results. Return 1 if a task has failed, otherwise 0."""
+    """Execute the DAG runs, and print the results.
+
+    Return 1 if a task has failed, and 0 otherwise.
+    """
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""Run an Airflow of several processes against a local Stitch, and control its DAG runs from a test."""
+"""Run an Airflow with several processes against a local Stitch, and control Airflow from a test."""
 
 from __future__ import annotations
 
@@ -40,56 +40,56 @@ if TYPE_CHECKING:
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 TASK_ID = "replicate"
-#: the id of one DAG of each DAG file
+#: one DAG id from each DAG file
 DAG_IDS = ("assets_mapped", "create_account", "plain_in_worker", "renamed_deferred", "wait")
 FINISHED_STATES = ("success", "failed")
 
-#: Id of the connection to the Redis server through which the hosts share the request budget (only with
-#: Celery).
+#: Id of the Airflow connection to the Redis server for the shared request budget. The tests use this server
+#: only with Celery.
 REDIS_CONN_ID = "stitch_redis"
 
-#: Names of the Celery workers. With a LocalExecutor the scheduler runs the tasks itself.
+#: Names of the Celery workers. With a LocalExecutor, the scheduler starts all tasks.
 WORKERS = ("first worker", "second worker") if CELERY else ()
 
-#: Seconds after which a wait fails the test. The timeout is generous, because the machine may be busy.
+#: Number of seconds after which a wait fails the test. The timeout is long, because the machine may be busy.
 TIMEOUT = 90.0
 
 
 class Airflow:
-    """A running Airflow, with its processes and user actions."""
+    """A running Airflow, with methods to control its processes and to perform user actions."""
 
     def __init__(
         self, processes: LocalAirflow, control: Control, deadline: Deadline, secrets: list[str]
     ) -> None:
         self.processes = processes
         self.control = control
-        self.secrets = secrets  #: strings that must not be written to disk or to the database
-        #: the server of the shared request budget, which is not Celery's broker
+        self.secrets = secrets  #: strings that Airflow must not write to disk or to the database
+        #: the Redis server for the shared request budget, which is not Celery's broker
         self.redis: RedisProcess | None = None
         self._deadline = deadline
-        # An external database may contain runs of earlier tests.
+        # The run ids are random, because an external database may contain DAG runs from earlier tests.
         self._run_ids = (f"{uuid4().hex[:8]}_{number}" for number in itertools.count(1))
 
     def new_run(self, dag_id: str, task_id: str = TASK_ID) -> Run:
-        """Return a run that has not been triggered yet."""
+        """Return a new DAG run that has not been triggered yet."""
         return Run(self, dag_id, next(self._run_ids), task_id)
 
     def run(self, dag_id: str, source: str, *, task_id: str = TASK_ID, **conf: str) -> Run:
-        """Start a run of a DAG that replicates a source or waits for it.
+        """Start a run of a DAG that replicates a source or waits for a source.
 
-        :param task_id: the task that the returned run observes. Pass `*` to read the logs of all tasks.
-        :param conf: added to the run's configuration.
+        :param task_id: id of the task to observe. Pass `*` to read the logs of all tasks.
+        :param conf: values to add to the configuration of the DAG run.
         """
         run = self.new_run(dag_id, task_id)
         run.trigger(source, **conf)
         return run
 
     def task_processes(self) -> list[psutil.Process]:
-        """Return the processes that execute tasks."""
+        """Return all processes that are executing tasks."""
         return [process for process in self.processes.members() if _is_task(process)]
 
     def supervisor_of(self, task: psutil.Process) -> psutil.Process | None:
-        """Return the process that supervises a task's process, or None if it has exited."""
+        """Return the process that supervises a task's process, or None if the supervisor has exited."""
         with suppress(psutil.NoSuchProcess):
             parent = task.ppid()
             return next((process for process in self.processes.members() if process.pid == parent), None)
@@ -97,9 +97,9 @@ class Airflow:
 
     @contextmanager
     def suspended(self, process: psutil.Process) -> Iterator[None]:
-        """Suspend a process within the context.
+        """Suspend a process until the context ends.
 
-        The suspended process holds no lock of the database, because a lock would block all other processes.
+        A suspended process must not hold a database lock, because the lock would block all other processes.
         """
         process.suspend()
         try:
@@ -112,7 +112,7 @@ class Airflow:
             process.resume()
 
     def _database_is_locked(self) -> bool:
-        """Return whether a write lock of SQLite lasts longer than a running process would hold it."""
+        """Return whether a process seems to be suspended while it holds SQLite's write lock."""
         if POSTGRES:
             return False
         with closing(sqlite3.connect(self.processes.home / "airflow.db", timeout=3)) as database:
@@ -126,13 +126,13 @@ class Airflow:
         return False
 
     def kill_tasks(self) -> None:
-        """Wait until at least one process executes a task, and kill all such processes."""
+        """Wait until at least one process executes a task, and kill all processes that execute tasks."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             process.kill()
 
     def kill_workers(self) -> None:
-        """Kill all task processes and their supervisors, so that Airflow receives no report."""
+        """Kill all task processes and their supervisors, so that no process reports the exit to Airflow."""
         self.wait_until(self.task_processes, "a task's process")
         for process in self.task_processes():
             if (supervisor := self.supervisor_of(process)) is not None:
@@ -140,16 +140,16 @@ class Airflow:
             process.kill()
 
     def add_connection(self, connection_id: str, connection: Mapping[str, Any]) -> None:
-        """Add a connection to the database, as a user would, and add its token to `secrets`."""
+        """Add a connection the way a user would, and add the connection's token to `secrets`."""
         self.control.add_connection(connection_id, connection)
         self.secrets.append(connection["password"])
 
     def remove_connection(self, connection_id: str) -> None:
-        """Remove a connection, as a user would."""
+        """Remove a connection the way a user would."""
         self.control.remove_connection(connection_id)
 
     def set_state_in_database(self, run: Run, state: str) -> None:
-        """Set the state of a run's task without the scheduler, as `dag.test()` does."""
+        """Set the state of the run's task directly in the database, the way `dag.test()` does."""
         engine = create_engine(
             POSTGRES or f"sqlite:///{self.processes.home}/airflow.db?timeout={TIMEOUT:.0f}"
         )
@@ -163,12 +163,12 @@ class Airflow:
         engine.dispose()
 
     def read_everything_written(self) -> bytes:
-        """Return the contents of all files and database rows of Airflow."""
+        """Return the contents of all files and of all database rows that Airflow has written."""
         rows = read_rows(POSTGRES or f"sqlite:///{self.processes.home}/airflow.db", FERNET_KEY)
         return b"\n".join([read_files(self.processes.home), *rows])
 
     def check_health(self) -> None:
-        """Fail the test if a process exited unexpectedly, or if a signal arrived."""
+        """Fail the test if a process has exited unexpectedly, and stop pytest after a signal."""
         with _reporting_failures():
             self._deadline.check()
 
@@ -180,9 +180,11 @@ class Airflow:
         *,
         read_log: Callable[[], str] = lambda: "",
     ) -> None:
-        """Wait until a condition is met. Fail the test after the timeout, or if a process has exited.
+        """Wait until a condition is met.
 
-        :param read_log: returns the log of the observed task, for the failure message.
+        Fail the test after the timeout, or if a process has exited.
+
+        :param read_log: a function that returns the log of the observed task, for the failure message.
         """
         self._deadline.seconds = timeout
         self._deadline.restart()
@@ -191,7 +193,7 @@ class Airflow:
 
 
 class Run:
-    """A DAG run, and the task of the run that a test observes."""
+    """A DAG run with one task that a test observes."""
 
     def __init__(self, airflow: Airflow, dag_id: str, run_id: str, task_id: str) -> None:
         self._airflow = airflow
@@ -200,9 +202,9 @@ class Run:
         self.task_id = task_id
 
     def trigger(self, source: str, **conf: str) -> None:
-        """Start the run.
+        """Start the DAG run.
 
-        :param conf: added to the run's configuration.
+        :param conf: values to add to the configuration of the DAG run.
         """
         control, run_conf = self._airflow.control, {"source": source, **conf}
         self._airflow.wait_until(
@@ -214,9 +216,9 @@ class Run:
 
     @property
     def waiter_count(self) -> int:
-        """The number of waiters that were started for the task.
+        """The number of waiters that have been started for the task.
 
-        Each try and each triggerer starts one waiter.
+        Each try starts a waiter, and so does each triggerer that resumes the task's trigger.
         """
         return self.log().count("Waiting for loading")
 
@@ -228,7 +230,7 @@ class Run:
         self._wait_until(lambda: self.task_state == state, f"the task of {self.dag_id} to be {state}")
 
     def wait_until_finished(self, timeout: float = TIMEOUT) -> str:
-        """Wait until the run has finished, and return its state."""
+        """Wait until the DAG run has finished, and return its state."""
         control, states = self._airflow.control, []
 
         def is_finished() -> bool:
@@ -241,7 +243,7 @@ class Run:
     def wait_until_waiting(self, waiter: int = 1) -> None:
         """Wait until the task waits for its job.
 
-        :param waiter: the number of the waiter, which is 2 after one retry or one restart of the triggerer.
+        :param waiter: number of the waiter, for example 2 after one retry or one restart of the triggerer.
         """
         self._wait_until(
             lambda: self.waiter_count == waiter, f"waiter {waiter} of {self.run_id} of {self.dag_id}"
@@ -258,33 +260,37 @@ class Run:
     def _is_released(self) -> bool:
         if not self.dag_id.endswith("deferred"):
             return not self._airflow.task_processes()
-        # Airflow 3 writes this line to the task's log, and Airflow 2 writes it to the triggerer's log.
+        # Airflow 3 writes a line with `completed` to the task's log. Airflow 2 writes the line to the
+        # triggerer's log.
         triggerer_log = (self._airflow.processes.home / "triggerer.out").read_text()
         completed = re.search(rf"trigger {self.dag_id}/{self.run_id}/.* completed", triggerer_log)
         return "trigger completed" in self.log() or completed is not None
 
     def mark(self, state: str) -> None:
-        """Mark the task as a user would."""
+        """Mark the task as failed or successful the way a user would."""
         self._airflow.control.mark(self.dag_id, self.run_id, self.task_id, state)
 
     def clear(self) -> None:
-        """Clear the task as a user would."""
+        """Clear the task the way a user would."""
         self._airflow.control.clear(self.dag_id, self.run_id, self.task_id)
 
     def xcom(self, key: str = "return_value") -> Any:
         return self._airflow.control.xcom(self.dag_id, self.run_id, self.task_id, key)
 
     def callbacks(self) -> list[str]:
-        """Return the callbacks that Airflow has called, with the class of their exception, if any."""
+        """Return the names of the callbacks that Airflow has called.
+
+        If Airflow passed an exception to a callback, the name of the exception's class follows.
+        """
         file = self._airflow.processes.home / "callbacks" / self.run_id
         return file.read_text().splitlines() if file.exists() else []
 
     def log(self) -> str:
-        """Return the logs of all tries of the task, from workers and triggerers."""
+        """Return the joined logs of all tries of the task, from workers and triggerers."""
         return "\n".join(file.read_text() for file in self._log_files())
 
     def tries_in_workers(self) -> list[str]:
-        """Return the names of the log files that workers wrote, one per try."""
+        """Return the names of the log files that workers have written, one per try."""
         return [file.name for file in self._log_files() if ".trigger." not in file.name]
 
     def _log_files(self) -> list[Path]:
@@ -297,7 +303,8 @@ def _is_task(process: psutil.Process) -> bool:
         title = " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return False
-    # Airflow 3 titles a task's process with an id, and an idle worker with "LocalExecutor".
+    # In Airflow 3, the title of a task's process contains an id. The title of an idle worker contains
+    # "LocalExecutor".
     in_airflow_3 = title.startswith("airflow worker -- ") and "LocalExecutor" not in title
     return in_airflow_3 or title.startswith("airflow task runner")
 
@@ -306,15 +313,19 @@ def _is_task(process: psutil.Process) -> bool:
 def running_airflow(
     connection: str, *, home: Path | None = None, settings: Mapping[str, str] | None = None
 ) -> Iterator[Airflow]:
-    """Run an Airflow within the context. When the context starts, Airflow has parsed the DAG files.
+    """Run Airflow until the context ends.
 
-    :param connection: the connection to Stitch, as JSON.
-    :param home: Airflow's home, which is not deleted at the end. If None, use a temporary folder.
+    Before the context starts, wait until Airflow has parsed the DAG files.
+
+    :param connection: the Airflow connection to Stitch, as JSON.
+    :param home: a folder for Airflow's home, which is not deleted at the end. If None, use a temporary
+        folder.
     :param settings: additional Airflow settings.
     """
     deadline = Deadline(TIMEOUT, poll_interval=0.2)
     connection = with_redis(connection)
-    # On Airflow 2, the tests use Airflow's database directly, so the tests and Airflow need the same home.
+    # On Airflow 2, the tests access Airflow's database directly, so the tests and Airflow must use the same
+    # home.
     home = Path(os.environ["AIRFLOW_HOME"]) if IS_AIRFLOW_2 else home
     settings = {**SETTINGS, **database_settings(home), **executor_settings(), **(settings or {})}
     with (
@@ -344,7 +355,10 @@ def running_airflow(
 
 
 def with_redis(connection: str) -> str:
-    """Return a connection to Stitch that shares its budget through Redis if there are several hosts."""
+    """Return a connection to Stitch.
+
+    If the tests use Celery, the connection shares its request budget through Redis.
+    """
     fields = json.loads(connection)
     if CELERY:
         fields["extra"] = {**fields.get("extra", {}), "redis_conn_id": REDIS_CONN_ID}
@@ -353,7 +367,7 @@ def with_redis(connection: str) -> str:
 
 @contextmanager
 def _redis() -> Iterator[RedisProcess | None]:
-    """Run the Redis of the request budget if there are several hosts."""
+    """Run a Redis server for the request budget if the tests use Celery."""
     if not CELERY:
         yield None
         return
@@ -367,7 +381,10 @@ def _redis() -> Iterator[RedisProcess | None]:
 
 @contextmanager
 def _reporting_failures(read_log: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Fail the test with the end of the relevant logs, and stop pytest cleanly after a signal."""
+    """If Airflow fails, fail the test and show the end of the relevant logs.
+
+    After a signal, stop pytest cleanly.
+    """
     try:
         yield
     except LocalAirflowFailed as failure:

@@ -1,6 +1,6 @@
-"""Load streams while triggerers are killed, and report the loads that Airflow has announced.
+"""Load streams while triggerers are killed, and check that Airflow announces the loads.
 
-`python -m tests.system.load_events --loads 20 --kills 10 --tasks 50`
+Usage: `python -m tests.system.load_events --loads 20 --kills 10 --tasks 50`
 """
 
 from __future__ import annotations
@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 
     from tests.system.harness import Airflow
 
-#: Virtual seconds per real second. A poll interval of one real second is 30 virtual seconds.
+#: Number of virtual seconds per real second. A poll interval of one real second lasts 30 virtual seconds.
 SPEED = 30
 MAX_REQUESTS = 30  #: maximum number of requests in any 10 virtual minutes
-TASKS = 50  #: number of tasks of the DAG `wait_for_50`
+TASKS = 50  #: number of tasks in the DAG `wait_for_50`
 NEW_TOKEN = "the-new-token-of-the-watched-account"
 TRIGGERERS = ("triggerer", "second triggerer")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Execute the test. Return 0 if there were no faults, otherwise 1."""
+    """Execute the test.
+
+    Return 0 if the test has found no fault, and 1 otherwise.
+    """
     options = _parser().parse_args(arguments)
     with (
         StitchEmulator(speed=SPEED) as stitch,
@@ -52,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start_waiting_tasks(airflow: Airflow, watched: WatchedAccount) -> None:
-    """Start 50 deferred tasks on the same account. The jobs of these tasks take longer than the test."""
+    """Start 50 deferred tasks on the same account.
+
+    The tasks wait for jobs that take longer than the test.
+    """
     for number in range(TASKS):
         job = JobPlan(tap_seconds=72_000.0)
         source = watched.account.add_source(f"source_{number}", streams={"commits": 1}, job=job)
@@ -68,7 +74,10 @@ def start_waiting_tasks(airflow: Airflow, watched: WatchedAccount) -> None:
 
 
 def load_during_kills(airflow: Airflow, watched: WatchedAccount, options: argparse.Namespace) -> list[str]:
-    """Load random streams, and kill triggerers in between. Return descriptions of all faults."""
+    """Load random streams, and kill triggerers between the loads.
+
+    Return a description of each fault that the test has found.
+    """
     chance = random.Random(options.seed)
     kills = set(chance.sample(range(options.loads), options.kills))
     names = TRIGGERERS[: options.triggerers]
@@ -81,8 +90,8 @@ def load_during_kills(airflow: Airflow, watched: WatchedAccount, options: argpar
             airflow.processes.kill(killed)
             time.sleep(chance.uniform(0, 3))
             airflow.processes.start_component("triggerer", killed)
-            # Half of the next loads occur after the triggerer has started, and the other half while it is
-            # starting.
+            # In half of the cases, the next load occurs after the triggerer has started. In the other half,
+            # it occurs while the triggerer is still starting.
             if chance.random() < 0.5:
                 watched.wait_until_polled()
     watched.wait_until_announced(timeout=900)
@@ -110,7 +119,12 @@ def _virtual_minutes(watched: WatchedAccount) -> int:
 
 
 def reject_token(airflow: Airflow, watched: WatchedAccount, seconds: float) -> list[str]:
-    """Reject the token for some real seconds, load each stream, and replace the token."""
+    """Make Stitch reject the token for some time, load each stream, and replace the token.
+
+    Return a description of each fault.
+
+    :param seconds: how long Stitch rejects the token, in real seconds.
+    """
     starts, requests = _starts(airflow), watched.rejected_requests()
     watched.account.disable_token()
     time.sleep(seconds)
@@ -128,7 +142,7 @@ def reject_token(airflow: Airflow, watched: WatchedAccount, seconds: float) -> l
 
 
 def _starts(airflow: Airflow) -> int:
-    """Return the number of watchers that have been started."""
+    """Return how often a triggerer has started a trigger."""
     logs = airflow.processes.home.glob("*triggerer.out")
     return sum(log.read_text().count(" starting") for log in logs)
 

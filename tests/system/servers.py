@@ -1,9 +1,14 @@
-"""Run a command with temporary PostgreSQL and Redis servers: `python -m tests.system.servers COMMAND`.
+"""Run a command with temporary PostgreSQL and Redis servers.
 
-The environment of the command contains `STITCH_TEST_POSTGRES`, the URL of an empty database, and (without
-`--postgres-only`) `STITCH_TEST_CELERY`, the URL of a broker for Celery. Both servers listen on 127.0.0.1,
-store their data in a temporary folder, and stop with the command. The Debian packages are `postgresql` and
-`redis-server`.
+Usage: `python -m tests.system.servers COMMAND`
+
+The command can read two environment variables:
+
+- `STITCH_TEST_POSTGRES`: the URL of an empty database.
+- `STITCH_TEST_CELERY`: the URL of a broker for Celery, unless the option `--postgres-only` is set.
+
+Both servers listen on 127.0.0.1 and store their data in a temporary folder. The servers stop when the command
+ends. The Debian packages that contain the servers are `postgresql` and `redis-server`.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ from local_airflow.waiting import Deadline
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: PostgreSQL refuses to run as root.
+#: User that runs PostgreSQL, which refuses to run as root.
 USER = "postgres" if os.geteuid() == 0 else None
 
 STARTUP_TIMEOUT = 60.0  # seconds
@@ -43,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not options.postgres_only:
             settings["STITCH_TEST_CELERY"] = stack.enter_context(redis(folder))
         command = subprocess.Popen(options.command, env={**os.environ, **settings})
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command receives the same signal, and handles it
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command also receives this signal and handles it
         signal.signal(signal.SIGTERM, lambda *_: command.terminate())
         return command.wait()
 
@@ -57,7 +62,10 @@ def _parser() -> argparse.ArgumentParser:
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
-    """Run a PostgreSQL server within the context. Yield the URL of an empty database."""
+    """Run a PostgreSQL server until the context ends.
+
+    Yield the URL of an empty database.
+    """
     if USER is not None:
         shutil.chown(folder, USER)
     data, port = folder / "postgres", free_port()
@@ -76,8 +84,9 @@ def postgres(folder: Path) -> Iterator[str]:
         "unix_socket_directories": "",
         "max_connections": 300,
         "fsync": "off",
-        # The workers of a LocalExecutor inherit the connections of the scheduler. If only the scheduler is
-        # killed, they keep its transaction open, and its locks prevent later schedulers from starting tasks.
+        # The workers of a LocalExecutor inherit the scheduler's database connections. If only the scheduler
+        # is killed, the workers keep its transaction open. The locks of this transaction would prevent later
+        # schedulers from starting tasks.
         "idle_in_transaction_session_timeout": "10s",
     }
     serve = [str(programs / "postgres"), "-D", str(data)]
@@ -91,7 +100,10 @@ def postgres(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def redis(folder: Path) -> Iterator[str]:
-    """Run a Redis server without persistence within the context. Yield its URL."""
+    """Run a Redis server without persistence until the context ends.
+
+    Yield the server's URL.
+    """
     if shutil.which("redis-server") is None:
         raise SystemExit("Redis is not installed. Install it (Debian package: `redis-server`).")
     port = free_port()
@@ -102,7 +114,7 @@ def redis(folder: Path) -> Iterator[str]:
 
 
 def _postgres_folder() -> Path:
-    """Return the folder of PostgreSQL's programs, which Debian does not add to PATH."""
+    """Return the folder with PostgreSQL's programs, which Debian does not add to PATH."""
     found = shutil.which("initdb") or max(
         map(str, Path("/usr/lib/postgresql").glob("*/bin/initdb")), default=None
     )
@@ -121,7 +133,7 @@ def _running(
             user=user,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # so that Ctrl-C does not interrupt the server
+            start_new_session=True,  # ensures that Ctrl-C does not interrupt the server
         )
     try:
         yield

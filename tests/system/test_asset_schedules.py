@@ -1,4 +1,4 @@
-"""A DAG that is scheduled by a stream's asset runs once for each job with rows (in a real Airflow)."""
+"""Test that a stream's asset starts a DAG once for each job with rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ MAPPED_SOURCES = [f"assets_mapped_{number}" for number in range(5)]
 
 @pytest.fixture(scope="module")
 def sources(stitch):
-    """Add the sources of the DAGs. Each source has a stream with rows and a stream without rows."""
+    """Add the sources that the DAGs replicate.
+
+    Most sources have one stream with rows and one stream without rows.
+    """
     for name in ("assets_in_worker", "assets_deferred", *MAPPED_SOURCES):
         stitch.add_source(name, streams={"commits": 12, "quiet": 0})
     stitch.add_source("assets_many", streams={f"stream_{number}": 1 for number in range(1000)})
@@ -20,20 +23,20 @@ def sources(stitch):
 
 @pytest.fixture(scope="module")
 def first_runs(airflow, sources):
-    """Start all producers at once, because each producer spends most of its time waiting."""
+    """Start all DAGs that update assets at once, because they spend most of their time waiting."""
     airflow.wait_until(lambda: airflow.control.has_dag("assets_mapped"), "Airflow to parse these DAGs")
     dag_ids = ("assets_in_worker", "assets_deferred", "assets_mapped", "assets_many")
     return {dag_id: airflow.run(dag_id, "") for dag_id in dag_ids}
 
 
 def consumer_runs(airflow, source, stream="commits"):
-    """Return the states of the runs that a stream's asset has started."""
+    """Return the states of all DAG runs that the asset of a stream has started."""
     dag_id = f"on_{source}_{stream}"
     return [airflow.control.state_of_run(dag_id, run_id) for run_id in airflow.control.runs(dag_id)]
 
 
 def wait_for_consumers(airflow, source, count):
-    """Wait until a stream's asset has started this number of runs and all of them have finished."""
+    """Wait until a stream's asset has started the given number of DAG runs, and the runs have finished."""
 
     def have_finished():
         states = consumer_runs(airflow, source)

@@ -1,4 +1,4 @@
-"""A small sample of the runs of `make chaos`."""
+"""Test a small sample of the DAG runs that `make chaos` executes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ SEED = 9428
 
 def test_runs_end_as_expected_with_any_fault(airflow, tmp_path):
     with running_stitch(tmp_path / "stitch") as stitch, two_triggerers(airflow):
-        # The connection is stored in Airflow's database, as in most installations. The default connection is
-        # an environment variable.
+        # Like most installations, this test stores the connection in Airflow's database. The default
+        # connection is an environment variable.
         airflow.add_connection("stitch_chaos", json.loads(with_redis(stitch.connection)))
         runner = ChaosRunner(airflow, stitch, {"connection": "stitch_chaos"})
         batches = plan_batches(RUNS, SEED, kills_redis=airflow.redis is not None)

@@ -1,4 +1,4 @@
-"""The complete demo runs with a real Airflow and a local Stitch."""
+"""Test the complete demo with a real Airflow and a local Stitch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""If a worker is killed, the next try resumes the job."""
+"""Test that the next try of a task resumes the job if a worker is killed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from local_airflow.processes import IS_AIRFLOW_2
 from tests.system.conftest import VERY_LONG
 
 STORES_TASK_STATE = tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3)
-# Earlier versions of Airflow do not store the job name for the next try, so it is lost with the worker.
+# Airflow before 3.3 does not store the job name for the next try, so the name is lost when the worker is
+# killed.
 needs_task_state = pytest.mark.skipif(not STORES_TASK_STATE, reason="Airflow stores task state since 3.3")
 
 
@@ -28,7 +29,7 @@ def test_retry_resumes_job_of_killed_worker(airflow, source):
 
 @needs_task_state
 def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow, stitch, source, where):
-    """Stitch has started the job, but its response with the job name has not arrived."""
+    """Stitch has started the job, but the response with the job name has not arrived yet."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
     run = source.run(f"plain_{where}")
     source.wait_until_job()
@@ -43,7 +44,7 @@ def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow,
 
 @needs_task_state
 def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, source):
-    """The worker is killed, and the job is stopped before the next try finds the job."""
+    """The worker is killed, and the job is stopped before the next try of the task finds the job."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
     run = source.run("plain_in_worker")
     source.wait_until_job()
@@ -60,9 +61,9 @@ def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, s
 
 @needs_task_state
 def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
-    """Without a report of the worker, Airflow 3.3 does not raise the `max_tries` of a cleared running task.
+    """If a running task is cleared and its worker is killed, Airflow 3.3 does not increase `max_tries`.
 
-    Therefore, only the run's number of clears shows that a user has cleared the task.
+    Therefore, the operator detects the clear only by the run's `clear_number`.
     """
     run = source.run_until_waiting("plain_in_worker")
     source.set_new_rows(7)
@@ -78,8 +79,11 @@ def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
 
 
 def run_until_process_waits(airflow, source, dag_id):
-    """Start a run. Once its task waits for its job, return the run and the process of the task."""
-    earlier = airflow.task_processes()  # a worker of the previous test may still be exiting
+    """Start a DAG run, and wait until its task waits for its job.
+
+    Return the run and the task's process.
+    """
+    earlier = airflow.task_processes()  # a worker from the previous test may still be exiting
     run = source.run_until_waiting(dag_id)
     (task,) = (process for process in airflow.task_processes() if process not in earlier)
     return run, task
@@ -99,8 +103,7 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
     with airflow.suspended(airflow.supervisor_of(task)):
         run.wait_until_logged("which an earlier try of this task started")
     run.wait_until_logged(message)
-    # Wait until the first try has exited. Before its exit, it could stop the job. Once the job has ended,
-    # it can no longer be stopped.
+    # Before the job ends, wait until the first try has exited, because it could still stop the job.
     airflow.wait_until(lambda: task not in airflow.task_processes(), "the first try to exit")
     source.finish_jobs()
 
@@ -111,12 +114,15 @@ def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, 
 
 @pytest.mark.skipif(not IS_AIRFLOW_2, reason="Airflow 3 ends a worker that it has given up")
 def test_resumed_worker_finishes_the_task_on_airflow_2(airflow, stitch, source):
-    """Airflow 2.11 lets both tries run. The end of the first try ends the second try, which stops its job."""
+    """Airflow 2.11 lets both tries run.
+
+    When the first try ends, Airflow also ends the second try, which stops its own job.
+    """
     run, task = run_until_process_waits(airflow, source, "plain_in_worker")
     with airflow.suspended(airflow.supervisor_of(task)):
-        # Airflow gives up the first try 40 seconds after its last heartbeat.
+        # Airflow gives up the first try 40 seconds after the try's last heartbeat.
         run.wait_until_logged("waiting for it to finish before starting a new job", timeout=180)
-    stitch.advance(VERY_LONG + 300)  # past the end of the first job, but not past the end of a second job
+    stitch.advance(VERY_LONG + 300)  # past the end of the first job, but not past the end of the second job
 
     assert run.wait_until_finished() == "success"
     first = source.jobs[0]

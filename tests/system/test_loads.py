@@ -1,4 +1,4 @@
-"""DAGs that start after Stitch has loaded a stream, by a watcher or by a webhook to the API server."""
+"""Test DAGs that a watcher or a webhook starts after Stitch has loaded a stream."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_killed_triggerer_announces_the_loads_of_the_time_in_between(airflow, wa
     watched.load("issues")
     airflow.processes.kill("triggerer")
     watched.load("commits")
-    watched.load("stars")  # Stitch has never loaded this stream before
+    watched.load("stars")  # the stream `stars` has never been loaded before
     airflow.processes.start_component("triggerer")
     watched.wait_until_announced()
 

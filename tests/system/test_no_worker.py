@@ -1,4 +1,4 @@
-"""Sensors that start and end in the triggerer, without a worker."""
+"""Test sensors that start and end in the triggerer, without a worker."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
-#: Before Airflow 3.3 a sensor with templates starts in a worker. The sensor ends in the triggerer in any
-#: case. A try that Airflow loses before its worker starts has no log, so the tests check only the number of
-#: tries.
+#: Number of workers that start a sensor with templates. Before Airflow 3.3, such a sensor starts in a worker,
+#: but ends in the triggerer. The tests compare only the number of log files with this constant, because
+#: Airflow may lose a try before its worker writes a log.
 WORKER_COUNT = 0 if RENDERS_IN_TRIGGERER else 1
 FAILING_JOB = JobPlan(tap_exit_status=1, tap_description="no such table")
 
@@ -24,7 +24,7 @@ def start_sensor(airflow, stitch, source, dag_id="wait", **conf):
 
 @pytest.fixture(scope="module")
 def sources(stitch, new_source):
-    """Run sensors, with one source per run."""
+    """Add a separate source for each sensor."""
     names = ("succeeds", "is_started", "fails", "is_skipped", "is_late", "is_paused")
     sources = {name: new_source() for name in names}
     stitch.pause_source(sources["is_paused"].id)
@@ -34,7 +34,10 @@ def sources(stitch, new_source):
 
 @pytest.fixture(scope="module")
 def runs(airflow, stitch, sources):
-    """Runs that need no action by a test. They are all started at once."""
+    """DAG runs that finish without an action from a test.
+
+    All runs are started at once to save time.
+    """
     empty_source = stitch.add_source("empty_source", streams={"commits": 3, "issues": 0})
     plain_source = stitch.add_source("plain_source", streams={"commits": 3})
     runs = {
@@ -96,7 +99,7 @@ def test_failure_is_logged_and_retried(runs):
 
 
 def test_failure_that_no_retry_can_fix_is_not_retried(runs):
-    """A worker ends the task, because only a worker can tell Airflow not to retry it."""
+    """A worker ends the task, because only a worker can tell Airflow not to retry the task."""
     run = runs["is_paused"]
 
     assert run.wait_until_finished() == "failed"
@@ -140,7 +143,7 @@ def test_timeout_fails_the_task(runs):
     assert len(run.tries_in_workers()) == WORKER_COUNT
 
 
-IN_WORKER = ["before execute", "execute"]  #: the callbacks at the start of each worker of a try
+IN_WORKER = ["before execute", "execute"]  #: the callbacks that Airflow calls when a worker starts
 STARTED = IN_WORKER * WORKER_COUNT
 
 
@@ -161,10 +164,10 @@ STARTED = IN_WORKER * WORKER_COUNT
     ],
 )
 def test_callbacks_of_a_task_that_ends_in_the_triggerer(airflow, runs, name, calls):
-    """Airflow 3.3 calls the callbacks in its DAG processor, and only after a failure.
+    """Airflow 3.3 calls callbacks in its DAG processor, and only after a failure.
 
-    Airflow 2.11 does not call any. The runs without a failure are checked last, because their callbacks would
-    have been called before the callbacks of the other runs.
+    Airflow 2.11 does not call any callbacks. The test checks runs without a failure last. Wrong callbacks for
+    these runs would be called before the callbacks of the other runs.
     """
     run = runs[name]
     run.wait_until_finished()
@@ -187,14 +190,14 @@ def test_restarted_triggerer_resumes_the_wait(airflow, stitch, source):
 
 # --- 200 sensors ----------------------------------------------------------------------------------------
 
-#: Every twentieth of 200 jobs fails.
+#: The expected states of 200 tasks. Every twentieth job fails.
 EXPECTED_STATES = ["failed" if number % 20 == 0 else "success" for number in range(200)]
 ON_REQUEST = pytest.mark.skipif("STITCH_TEST_200" not in os.environ, reason="takes minutes")
 PLANS = {"failed": JobPlan(tap_exit_status=1), "success": JobPlan()}
 
 
 class BusyAccount:
-    """A separate account with 200 sources, and a connection to this account."""
+    """A separate account with 200 sources, and an Airflow connection to this account."""
 
     def __init__(self, airflow, stitch):
         self.emulated = stitch.add_account()
@@ -203,7 +206,7 @@ class BusyAccount:
         ]
         connection_id = f"stitch_{self.emulated.client_id}"
         connection = json.loads(stitch.connection_json(self.emulated))
-        # The windows of the budget are in real minutes, so the whole test must fit into one window.
+        # The request budget uses real time, so the whole test must fit into one window of 10 real minutes.
         connection["extra"] = {"requests_per_10_minutes": 30}
         airflow.add_connection(connection_id, connection)
         self.conf = {"stitch_conn_id": connection_id, "started_after": stitch.now().isoformat()}
@@ -240,7 +243,7 @@ def test_200_sensors_without_a_worker_share_the_rate_limit(airflow, account):
 @pytest.mark.skipif(not RENDERS_IN_TRIGGERER, reason="it needs the list of mapped tasks of Airflow 3")
 @pytest.mark.parametrize("count", [20, pytest.param(200, marks=ON_REQUEST)])
 def test_mapped_sensors_start_in_workers_and_end_in_the_triggerer(airflow, account, count):
-    """Airflow cannot start a mapped task in the triggerer."""
+    """Airflow cannot start mapped tasks in the triggerer."""
     run = airflow.run(f"wait_for_{count}_mapped", "", task_id="wait", **account.conf)
     account.start_all_jobs()
     run.wait_until_finished(timeout=10 * count)

@@ -1,4 +1,4 @@
-"""The commands on each page of the documentation succeed in their order, and the tests on each page pass."""
+"""Test that the commands on each documentation page succeed in order, and that the example tests pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tools.sample_output import missing_lines, sample_output
 BIN = Path(sys.executable).parent
 TUTORIAL = "docs/tutorial/getting-started.md"
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
-# The pages show tests for Airflow 3, in which a test has to register the DAG that it defines.
+# The example tests on the pages work only with Airflow 3, because they register the DAGs that they define.
 PAGES = [
     page
     for page in pages_with_commands()
@@ -59,7 +59,10 @@ else:
 
 @pytest.fixture(scope="module")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an Airflow database without runs. Creating a database is slow, so each test copies this one."""
+    """Return an Airflow database without DAG runs.
+
+    Each test copies this database, because creating a database is slow.
+    """
     home = tmp_path_factory.mktemp("airflow")
     database = home / "airflow.db"
     subprocess.run(
@@ -74,7 +77,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def database(empty_database: Path, tmp_path: Path) -> dict[str, str]:
-    """Return the Airflow setting for a new database."""
+    """Return the Airflow setting for a new metadata database."""
     return _database(shutil.copy(empty_database, tmp_path / "airflow.db"))
 
 
@@ -84,7 +87,11 @@ def _database(path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def shell(tmp_path: Path, database: dict[str, str]) -> dict[str, str]:
-    """Return an environment with a new home folder, in which pip, make and venv change nothing."""
+    """Return environment variables for the commands of a page.
+
+    The home folder is new. Replacements for `pip`, `make` and `python3 -m venv` check their arguments, but
+    install nothing.
+    """
     folder = tmp_path / "commands"
     folder.mkdir()
     _command(folder / "pip", sys.executable, PIP)
@@ -107,7 +114,7 @@ def shell(tmp_path: Path, database: dict[str, str]) -> dict[str, str]:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """Return a folder with the parts of the checkout that printed commands use."""
+    """Return a folder with those parts of the checkout that the printed commands use."""
     folder = tmp_path / "checkout"
     folder.mkdir()
     for name in ("pyproject.toml", "example_dags"):
@@ -161,7 +168,7 @@ def test_commands_of_a_page_succeed_in_order(
 
 
 def _with_free_port(code: str) -> str:
-    """Let the emulator of a page listen on a free port instead of the printed port."""
+    """Replace each printed port by a free port, so that the emulator can listen on it."""
     for printed in re.findall(r"--port (\d+)", code):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -175,7 +182,7 @@ def _sources(output: str) -> list[dict[str, str]]:
 
 
 def _check_connections(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Check that the hook accepts each connection that a block has defined in the environment."""
+    """Check that the hook accepts each connection that a page has defined as an environment variable."""
     from airflow_provider_stitch.hooks.stitch import StitchHook
 
     for variable, value in re.findall(r"(AIRFLOW_CONN_\w+)=([^\0]*)", printed):
@@ -185,7 +192,10 @@ def _check_connections(printed: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run(script: str, environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a script. If the script takes too long, end it and all processes that it has started."""
+    """Run a script.
+
+    If the script takes too long, kill the script and all processes that it has started.
+    """
     with subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", script],
         env=environment,

@@ -1,6 +1,6 @@
-"""Search for secrets in all data that Airflow has written during the tests in the previous files.
+"""Test that Airflow has written no secrets during the earlier tests in this folder.
 
-Pytest runs the files in the order of their names.
+Pytest runs the test files in alphabetical order.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`execution_timeout` fails the task and stops the job, in a worker and in the triggerer."""
+"""Test that `execution_timeout` fails the task and stops its job, in a worker and in the triggerer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import pytest
 
 @pytest.fixture(scope="module")
 def timed_runs(new_source):
-    """Runs with a short `execution_timeout`. They are all started at once, each with its own source."""
+    """DAG runs with a short `execution_timeout`.
+
+    All runs are started at once. Each run has its own source.
+    """
     runs = {}
     for where in ("in_worker", "deferred"):
         for way in ("timed", "timed_left_running"):

@@ -1,6 +1,6 @@
-"""Creating an account never loses a token or changes another connection, whichever step fails.
+"""Test that no failure during the creation of an account loses a token or changes another connection.
 
-Set `STITCH_TEST_TOKEN_RUNS=200` to test more seeds, and `STITCH_TEST_TOKEN_SEED=7` to start at another seed.
+Set `STITCH_TEST_TOKEN_RUNS=200` to test 200 seeds. Set `STITCH_TEST_TOKEN_SEED=7` to start with seed 7.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ SEED = int(os.environ.get("STITCH_TEST_TOKEN_SEED", "0"))
 BATCH_SIZE = 20
 API_CONNECTION = "airflow_api_for_tests"
 
-#: Seconds after which a batch fails the test. The timeout is generous, because the machine may be busy.
+#: Number of seconds after which an unfinished batch fails the test. The timeout is long, because the machine
+#: may be busy.
 TIMEOUT = 600.0
 
 
@@ -43,8 +44,8 @@ def airflow(stitch):
     settings = {
         "CORE__PARALLELISM": "6",
         "CORE__MAX_ACTIVE_RUNS_PER_DAG": "40",
-        # Only the plan may kill tasks. Without this setting, Airflow could kill tasks that miss heartbeats on
-        # a busy machine.
+        # Prevents Airflow from killing tasks that miss heartbeats on a busy machine. Only planned faults
+        # should kill tasks.
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "600",
         "WORKERS__MAX_FAILED_HEARTBEATS": "600",
     }
@@ -96,8 +97,8 @@ def test_no_token_is_lost_and_no_other_connection_is_changed(airflow, connection
                 logs = [run.log() for run, (each, _) in zip(runs, attempts, strict=True) if each == plan]
                 errors.append(f"{plan}: lost the token of {email}: {after}\n{logs}")
             unstored.append((plan, Attempt(email, [])))
-    # The task was killed before it could store the token. The next run that is not killed must explain what
-    # to do.
+    # Each of these tasks was killed before it could store the token. An undisturbed run must explain how to
+    # obtain a new token.
     for (plan, attempt), run in zip(unstored, run_all(airflow, unstored), strict=True):
         if "StitchAttachAccountOperator" not in run.log():
             errors.append(f"{plan}: did not explain how to obtain a token of {attempt.email}: {run.log()}")
@@ -105,7 +106,7 @@ def test_no_token_is_lost_and_no_other_connection_is_changed(airflow, connection
 
 
 def run_all(airflow: Airflow, attempts: Sequence[tuple[Plan, Attempt]]) -> list[Run]:
-    """Start a run for each attempt at the same time, and return the runs when all of them have ended."""
+    """Start a DAG run for each attempt, and return the runs once all of them have ended."""
     runs = [start(airflow, plan, attempt) for plan, attempt in attempts]
     control = airflow.control
     airflow.wait_until(

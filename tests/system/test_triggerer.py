@@ -1,4 +1,4 @@
-"""If a triggerer exits or is suspended, the jobs that its triggers wait for keep running."""
+"""Test that jobs keep running if the triggerer that waits for them exits or is suspended."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_other_triggerer_resumes_the_wait_of_a_killed_triggerer(airflow, source)
 
 
 def test_dag_test_beside_a_triggerer_does_not_stop_the_job(airflow, source):
-    """`dag.test()` sets a deferred task to `queued` and runs its trigger itself."""
+    """`dag.test()` sets a deferred task to `queued` and runs the task's trigger in its own process."""
     run = source.run_until_waiting("plain_deferred")
     run.wait_until_task_is("deferred")
     airflow.set_state_in_database(run, "queued")
@@ -48,9 +48,9 @@ def _assert_succeeds_with_first_job(run, source):
 
 
 def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source):
-    """The resumed triggerer cancels its trigger.
+    """When the triggerer resumes, it cancels its trigger.
 
-    Airflow 3.3 then calls `on_kill`, as it does after a user action.
+    Airflow 3.3 then calls `on_kill` in the same way as after a user action.
     """
     run = source.run_until_waiting("plain_deferred")
     with airflow.suspended(psutil.Process(airflow.processes.pid("triggerer"))):
@@ -66,7 +66,10 @@ def test_resumed_triggerer_leaves_the_job_to_the_other_triggerer(airflow, source
 
 
 def test_first_job_is_stopped_if_task_is_cleared_during_a_suspension(airflow, source):
-    """The cleared task is deferred again before the triggerer resumes, so its state has not changed."""
+    """The cleared task is deferred again before the triggerer resumes.
+
+    Therefore, the state of the task does not show that the task was cleared.
+    """
     run = source.run_until_waiting("plain_deferred")
     with airflow.suspended(psutil.Process(airflow.processes.pid("triggerer"))):
         run.clear()

@@ -1,4 +1,4 @@
-"""If a user ends a task, its job is stopped in Stitch, unless `stop_on_kill` is false."""
+"""Test that a task's job is stopped if a user ends the task, unless `stop_on_kill` is false."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 from local_airflow.processes import IS_AIRFLOW_2
 from tests.system.harness import DAGS_FOLDER
 
-NEW_ROWS = 7  #: new rows of a source since the start of the job whose task is cleared
+NEW_ROWS = 7  #: number of rows that a source receives after the first job has started
 
 
 @pytest.fixture(scope="module")
 def waiting_runs(new_source):
-    """Waiting runs and their sources, all started at once to save time.
+    """DAG runs whose tasks are waiting, and the sources of these runs.
 
-    Each test ends one run. Tests with these runs come first, because `finish_jobs` advances the clock for all
-    sources.
+    All runs are started at once to save time, and each test ends one run. Tests that use these runs must
+    precede other tests, because `finish_jobs` advances the clock for all sources.
     """
     variants = [("plain", "failed"), ("plain", "success"), ("left_running", "failed")]
     runs = {}
@@ -51,7 +51,7 @@ def test_task_without_stop_on_kill_leaves_its_job_running(waiting_runs, where):
 
 
 def assert_replicated_again(run, source):
-    """Check that a cleared task has succeeded with a second job, which has replicated the new rows."""
+    """Check that a cleared task has succeeded with a second job and has replicated the new rows."""
     assert run.wait_until_finished() == "success"
     _, second = source.jobs
     xcom = run.xcom()
@@ -69,7 +69,7 @@ def test_clearing_a_task_stops_its_job_and_starts_another(airflow, source, where
 
 def test_job_of_a_deferred_task_is_stopped_even_if_stitch_is_slow(airflow, stitch, source):
     run = source.run_until_waiting("plain_deferred")
-    # Every second, Airflow cancels the trigger and its `on_kill` again.
+    # Airflow cancels the trigger, including its method `on_kill`, again every second.
     stitch.fail("DELETE", f"/sources/{source.id}/sync", delay=3)
     stitch.fail("GET", "/extractions", times=1, delay=1.5)
     run.mark("failed")
@@ -78,7 +78,7 @@ def test_job_of_a_deferred_task_is_stopped_even_if_stitch_is_slow(airflow, stitc
 
 
 def test_job_is_stopped_if_task_is_marked_during_its_start(airflow, stitch, source):
-    """The response to the start request arrives while Airflow ends the task."""
+    """Stitch responds to the start request while Airflow is ending the task."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=3, after_effect=True)
     run = source.run("plain_in_worker")
     job = source.wait_until_job()
@@ -113,14 +113,14 @@ def test_cleared_task_queues_behind_the_job_that_it_left_running(airflow, source
 
 @pytest.mark.skipif(IS_AIRFLOW_2, reason="Airflow 2.11 may end the run before it adds the renamed task")
 def test_renaming_a_task_stops_its_job_and_starts_another(airflow, new_source):
-    """If a task is no longer in its DAG, Airflow sets the state of the task to `removed`."""
+    """Airflow sets a task's state to `removed` if the DAG no longer contains the task."""
     sources = {"renamed_in_worker": new_source(), "renamed_deferred": new_source()}
     runs = {dag_id: source.run(dag_id) for dag_id, source in sources.items()}
     for dag_id, run in runs.items():
         run.wait_until_waiting()
         sources[dag_id].set_new_rows(NEW_ROWS)
     (airflow.processes.home / "new_task_id").write_text("renamed")
-    os.utime(DAGS_FOLDER / "renamed.py")  # so that Airflow parses the file at once
+    os.utime(DAGS_FOLDER / "renamed.py")  # makes Airflow parse the file immediately
 
     for dag_id, run in runs.items():
         sources[dag_id].wait_until_stopped(sources[dag_id].jobs[0])

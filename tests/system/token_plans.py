@@ -1,4 +1,7 @@
-"""Seeded plans of faults during the creation of accounts."""
+"""Plan faults that occur while accounts are created.
+
+A seed determines each plan.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import random
 from dataclasses import dataclass
 from typing import Any
 
-#: A fault hits before or after a step of the task.
+#: The faults that can occur before or after a step of the task.
 FAULTS = [
     *[
         {"step": step, "when": when, "what": what}
@@ -22,7 +25,7 @@ FAULTS = [
     {"step": "fill", "when": "after", "what": "fail"},
 ]
 
-#: Connections that may already use the requested id.
+#: Existing connections that may already use the requested connection id.
 EXISTING: dict[str, dict[str, Any]] = {
     "token": {"conn_type": "stitch", "login": "7", "password": "ac_of_another_tenant"},
     "postgres": {"conn_type": "postgres", "host": "pg", "login": "stitch", "password": "pg_secret"},
@@ -31,21 +34,22 @@ EXISTING: dict[str, dict[str, Any]] = {
     "by hand": {"conn_type": "stitch", "description": "Waits for its account"},
 }
 
-#: The task must not change these connections. It may store a token in any other connection.
+#: Existing connections that the task must not change. The task is allowed to store a token in any other
+#: connection.
 FOREIGN = ("token", "postgres", "partner", "account")
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One run of the DAG."""
+    """One run of the DAG that creates an account."""
 
     email: str
-    faults: list[dict[str, str] | None]  #: one fault per try; later tries are undisturbed
+    faults: list[dict[str, str] | None]  #: one fault for each try, or None; no fault disturbs later tries
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A connection, and the runs that try to store a token in this connection at the same time."""
+    """A connection, and the DAG runs that try at the same time to store a token in this connection."""
 
     seed: int
     existing: str | None
@@ -57,7 +61,7 @@ class Plan:
 
 
 def make_plan(seed: int) -> Plan:
-    """Return the plan for a seed."""
+    """Return the plan that belongs to a seed."""
     rng = random.Random(seed)
     existing = rng.choice(list(EXISTING)) if rng.random() < 0.3 else None
     emails = [f"ada_{seed}@acme.example"]
@@ -71,9 +75,9 @@ def make_plan(seed: int) -> Plan:
 
 
 def may_lose_response(plan: Plan, email: str) -> bool:
-    """Return whether the plan kills a task between the creation of the account and the storage of its token.
+    """Return whether a task is killed after it has created an account and before it stores the token.
 
-    In this case the token is lost, and the next try must explain how to obtain a new token.
+    In this case, the token is lost. The next try must explain how to obtain a new token.
     """
     fatal_moments = [("create", "after"), ("fill", "before")]
     return any(

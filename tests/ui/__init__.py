@@ -1,1 +1,1 @@
-"""Test Airflow's pages in a real browser (`make test-ui`)."""
+"""Tests for Airflow's pages in a real browser (`make test-ui`)."""

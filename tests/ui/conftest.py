@@ -1,4 +1,4 @@
-"""Share one local Stitch, one Airflow with an example DAG, and one browser between all tests."""
+"""Fixtures for one local Stitch, one Airflow with an example DAG, and one browser, which all tests share."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 EXAMPLE = "stitch_then_transform"
 SCREENSHOTS_FOLDER = ROOT / "docs" / "images"
 
-#: Names of the executable in Debian and in other systems.
+#: Names of the browser's executable in Debian and in other systems.
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
-#: Seconds after which a wait fails the test. The timeout is generous, because the machine may be busy.
+#: Number of seconds after which a wait fails the test. The timeout is long, because the machine may be busy.
 TIMEOUT = 900.0
 expect.set_options(timeout=120_000)
 
@@ -40,7 +40,7 @@ def pytest_configure() -> None:
 
 
 def chromium() -> str | None:
-    """Return the path of the browser's executable, or None if it is not installed."""
+    """Return the path of the browser's executable, or None if no browser is installed."""
     configured = os.environ.get("STITCH_TEST_CHROMIUM")
     return (
         shutil.which(configured)
@@ -51,7 +51,8 @@ def chromium() -> str | None:
 
 @pytest.fixture(scope="session")
 def stitch() -> Iterator[StitchEmulator]:
-    # This is the speed of the demo. A faster job could end before the scheduler has recorded the deferral.
+    # The emulator runs at the same speed as in the demo. At a higher speed, a job could end before Airflow's
+    # scheduler has recorded that the task was deferred.
     with StitchEmulator(speed=20) as stitch:
         stitch.add_source("github", streams={"commits": 412, "issues": 100, "teams": 0})
         stitch.add_source("shop_pg", streams={"orders": 37})
@@ -67,7 +68,7 @@ def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) ->
     deadline = Deadline(TIMEOUT)
     settings = {
         "CORE__TEST_CONNECTION": "Enabled",
-        # A busy machine must not fail a task.
+        # These long timeouts prevent task failures on a busy machine.
         "WORKERS__EXECUTION_API_TIMEOUT": "120",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "1800",
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "1800",
@@ -89,8 +90,8 @@ def api(airflow: LocalAirflow) -> AirflowApi:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    # Chromium's sandbox does not work as root. Without it, the browser is safe here because it loads only
-    # local pages.
+    # Chromium's sandbox does not work for the root user. It is safe to disable the sandbox, because the
+    # browser only loads local pages.
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=arguments)
@@ -102,7 +103,8 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, airflow: LocalAirflow, api: AirflowApi) -> Iterator[Page]:
     """A page in a new browser context.
 
-    For example, `goto("/connections")` opens the list of connections in Airflow.
+    Relative addresses refer to Airflow. For example, `goto("/connections")` opens Airflow's list of
+    connections.
     """
     context = browser.new_context(base_url=airflow.url, viewport={"width": 1100, "height": 860})
     context.set_default_timeout(TIMEOUT * 1000)

@@ -1,4 +1,4 @@
-"""The connection form and its Test button in Airflow's pages."""
+"""Test the connection form and the Test button on Airflow's pages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture
 def form(page: Page) -> Locator:
-    """The form for a new connection of type Stitch."""
+    """The form for a new connection with the type Stitch."""
     page.goto("/connections")
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
@@ -33,7 +33,7 @@ def test_form_shows_exactly_our_fields_and_labels(form: Locator, page: Page, scr
 
     form.get_by_role("button", name="Extra Fields", exact=True).click()
     expect(form.locator("#element_partner_id")).to_be_visible()
-    expect(form.get_by_label("API access token")).to_be_hidden()  # opening one section closes the other
+    expect(form.get_by_label("API access token")).to_be_hidden()  # opening one section closes the others
 
     common = ["Connection ID", "Connection Type"]
     assert standard == [
@@ -66,7 +66,7 @@ def test_secrets_are_masked(form: Locator) -> None:
 
 
 def test_airflow_always_shows_the_extra_as_json(form: Locator) -> None:
-    """The page connection.md documents this behavior."""
+    """The documentation page connection.md describes this behavior."""
     expect(form.get_by_role("button", name="Extra Fields JSON")).to_be_visible()
 
 
@@ -120,10 +120,10 @@ def test_test_button_shows_the_result(
 def test_airflow_cannot_test_a_connection_without_a_port(
     form: Locator, page: Page, stitch: StitchEmulator
 ) -> None:
-    """Airflow 3.3.1 and 3.3.2 send port 0 if no port is set, and treat the host as changed.
+    """Airflow 3.3.1 and 3.3.2 send port 0 if no port is set, and then treat the host as changed.
 
-    The page connection.md describes the problem. If this test fails, Airflow has fixed the problem. In this
-    case, remove `set_port` and the note in the documentation.
+    The documentation page connection.md describes this bug. If this test fails, Airflow has fixed the bug. In
+    this case, remove `set_port` and the note on the page.
     """
     name = _add(form, stitch.url, stitch.access_token)
 
@@ -131,7 +131,7 @@ def test_airflow_cannot_test_a_connection_without_a_port(
 
 
 def _add(form: Locator, host: str, token: str) -> str:
-    """Fill in the form and save it. Return the id of the connection."""
+    """Fill in the connection form, save it, and return the connection id."""
     name = f"stitch_{next(_numbers)}"
     form.get_by_label("Connection ID").fill(name)
     form.get_by_label("API base URL (optional)").fill(host)
@@ -142,7 +142,7 @@ def _add(form: Locator, host: str, token: str) -> str:
 
 
 def _test(page: Page, name: str) -> Locator:
-    """Click the Test button of a connection. Return the result that Airflow shows."""
+    """Click the Test button of a connection, and return the result that Airflow shows."""
     row = page.get_by_role("row").filter(has_text=name)
     row.get_by_role("button", name="Test Connection").click()
     return page.get_by_role("status").filter(has_text="Test Connection")

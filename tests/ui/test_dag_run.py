@@ -1,4 +1,4 @@
-"""Airflow's pages of an example DAG, and the link from a task to Stitch."""
+"""Test Airflow's pages for an example DAG, and the link from a task to Stitch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_button_of_a_task_opens_its_source_in_stitch(
     button = page.get_by_role("link", name="Source in Stitch")
     expect(button).to_be_visible()
     screenshot("task")
-    # Tests cannot access Stitch itself.
+    # The tests cannot access Stitch's web site, so the browser receives a fake page.
     page.context.route("https://app.stitchdata.com/**", lambda route: route.fulfill(body="Stitch's page"))
     with page.context.expect_page() as opened:
         button.click()
@@ -88,7 +88,10 @@ def test_graph_of_an_asset_shows_the_dags_around_it(page: Page, api: AirflowApi,
 
 
 def _wait_until_run_finished(airflow: LocalAirflow, api: AirflowApi) -> str:
-    """Wait for the run that Airflow schedules after it has parsed the DAG. Return the id of the run."""
+    """Wait until the DAG run that Airflow schedules has finished, and return its run id.
+
+    Airflow schedules this run after it has parsed the DAG.
+    """
     deadline = Deadline(TIMEOUT)
     deadline.wait_until(lambda: api.has_dag(EXAMPLE), f"Airflow to parse the DAG {EXAMPLE}")
     deadline.wait_until(lambda: bool(api.runs(EXAMPLE)), "its run")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDPOINTS", "Endpoint"]
 
-#: All endpoints. Each key is the name of the endpoint's constant in lower case.
+#: All endpoints. Each key is the lower-case name of an endpoint's constant.
 ENDPOINTS: Mapping[str, Endpoint] = MappingProxyType(
     {
         name.lower(): value

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Error statuses with a meaning that depends on the endpoint. All other error statuses have the same meaning
-#: for all endpoints.
+#: Error status codes whose meaning depends on the endpoint. All other error status codes have the same
+#: meaning for all endpoints.
 ENDPOINT_ERRORS = (400, 404)
 
 
@@ -31,7 +31,7 @@ ENDPOINT_ERRORS = (400, 404)
 class Endpoint:
     """One endpoint of the API.
 
-    Each module of a group defines its endpoints as constants, which are named after the client's methods.
+    Each module defines its endpoints as constants that are named after the client's methods.
     """
 
     method: str
@@ -51,7 +51,7 @@ class EndpointGroup:
 
     _transport: Transport
 
-    # In the methods below, `**request` contains arguments of `Transport.request`.
+    # In the methods below, `**request` contains arguments for `Transport.request`.
 
     def _get(
         self,
@@ -99,8 +99,8 @@ class EndpointGroup:
     def _delete(self, endpoint: Endpoint, context: ErrorContext, **request: Any) -> Response:
         """Delete an object.
 
-        The request is never retried, because a second attempt would fail with 404 if the first attempt
-        succeeded.
+        The request is never retried, because a second attempt would fail with status 404 if the first attempt
+        had succeeded.
         """
         return self._request(endpoint, context, expects_body=False, **request)
 
@@ -133,7 +133,7 @@ class EndpointGroup:
             raise
 
     def _parse(self, endpoint: Endpoint, response: Response, parse: Callable[[object], T]) -> T:
-        """Parse the body of a response, and add the request to the message if the body is invalid."""
+        """Parse the body of a response. If the body is invalid, add the request to the error message."""
         try:
             return parse(response.body)
         except UnexpectedResponse as error:
@@ -141,8 +141,8 @@ class EndpointGroup:
                 text = self._transport.redact(f"{response.request_line}: {error}")
                 error.args = (with_proxy_hint(text),)
                 raise
-        # The error is raised outside the except clause. Otherwise, Python would chain the original error,
-        # which shows the body.
+        # The error is raised outside the except clause, because Python would otherwise chain the original
+        # error, which shows the response body.
         raise UnexpectedResponse(
             f"{response.request_line}: the request succeeded, but the response is invalid; {HIDDEN_BODY}"
         )
@@ -151,8 +151,8 @@ class EndpointGroup:
 class AccountEndpoints(EndpointGroup):
     """Base class of the endpoint groups that accept the id or the name of a source or destination.
 
-    An integer is interpreted as an id. If a string is passed, one more request is sent, which is not
-    rate-limited. See `find_source` and `find_destination`.
+    An integer is interpreted as an id. If a string is passed, an additional request, which is not
+    rate-limited, looks up the id. See `find_source` and `find_destination`.
     """
 
     @abstractmethod

@@ -19,7 +19,8 @@ CREATE_ACCOUNT = Endpoint("POST", "/v3/accounts", confidential=True)
 CREATE_EPHEMERAL_TOKEN = Endpoint("POST", "/v3/sessions/ephemeral", confidential=True)
 EXCHANGE_CODE = Endpoint("POST", "/oauth/token", confidential=True)
 
-# Error statuses that have a different meaning in this module, because its requests contain no access token.
+# Error status codes that have a different meaning here, because requests in this module contain no access
+# token.
 _CREDENTIAL_ERRORS = (400, 401, 403, 404)
 _PARTNER = ErrorContext(
     "such endpoint",
@@ -52,7 +53,8 @@ class PartnerEndpoints(EndpointGroup):
         :raises EmailInUse: if a Stitch user with this e-mail address already exists.
         :raises StitchUnauthorized: if Stitch rejects the partner credentials.
         :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, Stitch may have
-            created the account. The token of such an account cannot be retrieved.
+            created the account. The access token of an account whose creation response was lost cannot be
+            retrieved.
         :raises UnexpectedResponse: if the response is invalid. Stitch may have created the account despite
             this error.
 
@@ -79,10 +81,10 @@ class PartnerEndpoints(EndpointGroup):
     def exchange_code(self, code: str) -> AccountAccess:
         """Exchange an authorization code for an access token.
 
-        A code can be used only once, within 5 minutes.
+        An authorization code can be used only once, and it expires after 5 minutes.
 
         :raises StitchBadRequest: if Stitch rejects the code or the partner secret. Stitch does not document
-            this error response.
+            the response in this case.
 
         Source: Stitch Connect API, "OAuth2". Stitch's documentation does not define `client_secret`, which is
         assumed to be the partner secret.

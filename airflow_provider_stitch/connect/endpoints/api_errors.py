@@ -35,19 +35,19 @@ from airflow_provider_stitch.connect.transport.response import error_from_respon
 if TYPE_CHECKING:
     from airflow_provider_stitch.connect.transport.response import Response
 
-MAX_SCHEMA_LENGTH = 200  #: maximum number of characters of a property's schema in a message
+MAX_SCHEMA_LENGTH = 200  #: maximum length of a property's schema in an error message, in characters
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorContext:
-    """The subject of a request, which determines the class and the message of its errors."""
+    """The subject of a request, which determines the class and the message of errors."""
 
     subject: str  #: the subject in error messages, such as `source 310442`
     not_found: type[StitchError] = StitchNotFound  #: the error to raise if the subject does not exist
     hint: str = "Check the id, and that the access token belongs to the right account."
     source_id: int | None = None
     ids: Mapping[str, int | str] = field(default_factory=dict)  #: the ids in the request's path
-    #: The message for 401 and 403, if these statuses do not concern the access token.
+    #: The error message for status 401 or 403 if the status does not concern the access token.
     unauthorized: str | None = None
 
 
@@ -173,13 +173,13 @@ def _invalid_properties(response: Response, prefix: str) -> InvalidProperties:
 def _schemas(data: Mapping[str, object]) -> dict[str, object]:
     try:
         card = ReportCard.within(data)
-    except UnexpectedResponse:  # the message is useful even without the schemas
+    except UnexpectedResponse:  # the error message is useful even without the schemas
         return {}
     return {each.name: each.json_schema for step in (card.steps if card else ()) for each in step.properties}
 
 
 class _Rule(NamedTuple):
-    pattern: str  #: a regular expression for the beginning of Stitch's message
+    pattern: str  #: a regular expression that matches the beginning of Stitch's message
     error_class: type[StitchError]
     meaning: str
 

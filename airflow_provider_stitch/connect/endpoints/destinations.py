@@ -67,9 +67,9 @@ class DestinationEndpoints(AccountEndpoints):
     ) -> list[Destination]:
         """Return the account's destinations, optionally filtered by source or by id.
 
-        Both parameters accept an id or a name. One more request is sent for each name.
+        Each parameter accepts an id or a name. For each name, an additional request looks up the id.
 
-        Source: Stitch Connect API, "List destinations". Stitch mentions these filter parameters only in an
+        Source: Stitch Connect API, "List destinations". Stitch mentions the filter parameters only in an
         error message.
         """
         params: dict[str, int | str] = {}
@@ -81,7 +81,7 @@ class DestinationEndpoints(AccountEndpoints):
         return self._parse(LIST_DESTINATIONS, response, lambda body: parse_array(body, Destination.from_json))
 
     def find_destination(self, destination: int | str) -> Destination:
-        """Return the destination with this id, `name` or display name, in this order of precedence.
+        """Find a destination by id, `name` or display name, in this order of precedence.
 
         The method requests the list of all destinations, because Stitch has no endpoint that returns a single
         destination.
@@ -104,14 +104,14 @@ class DestinationEndpoints(AccountEndpoints):
     ) -> Destination:
         """Create a destination.
 
-        Stitch starts a connection check of the new destination.
+        Stitch starts a connection check for the new destination.
 
         :param destination_type: the type, such as `snowflake`, `bigquery_v2`, `redshift`, `postgres` or `s3`.
-        :param properties: the settings of the destination. `get_destination_type` returns the properties of a
-            type.
+        :param properties: the settings of the destination. `get_destination_type` describes the properties of
+            a destination type.
         :param name: the name of the destination. By default, Stitch derives a name from the type.
         :param ignore_unmapped_sources: whether sources that have no destination should remain without a
-            destination. By default, Stitch assigns these sources to the new destination.
+            destination. By default, Stitch assigns sources without a destination to the new destination.
         :raises LimitReached: if the account has as many destinations as its plan allows.
         :raises StitchBadRequest: if Stitch rejects the properties.
 
@@ -163,8 +163,8 @@ class DestinationEndpoints(AccountEndpoints):
 
         :raises UnknownDestination: if the destination was never checked or does not exist.
 
-        Source: Stitch Connect API, "Retrieve last connection check". Stitch documents this endpoint only for
-        sources. The endpoint for destinations is assumed to work in the same way.
+        Source: Stitch Connect API, "Retrieve last connection check". Stitch documents the endpoint for
+        connection checks only for sources. The endpoint for destinations is assumed to work in the same way.
         """
         destination_id = self._destination_id(destination)
         context = replace(
@@ -177,14 +177,14 @@ class DestinationEndpoints(AccountEndpoints):
     # Endpoints of API version 3, which Stitch has not deprecated.
 
     def list_destinations_v3(self) -> list[DestinationV3]:
-        """Return the account's destination through API version 3, as a list.
+        """Request the account's destination from API version 3, and return it in a list.
 
         The list is empty if the account has no destination.
         """
         return self._list(LIST_DESTINATIONS_V3, DestinationV3.from_json)
 
     def create_destination_v3(self, destination_type: str, connection: Mapping[str, Any]) -> DestinationV3:
-        """Create a destination through API version 3.
+        """Create a destination with API version 3.
 
         :raises LimitReached: if the account already has a destination.
         :raises StitchBadRequest: if Stitch rejects the properties.
@@ -196,9 +196,9 @@ class DestinationEndpoints(AccountEndpoints):
     def update_destination_v3(
         self, destination: int | str, destination_type: str, connection: Mapping[str, Any]
     ) -> DestinationV3:
-        """Update a destination through API version 3.
+        """Update a destination with API version 3.
 
-        The request requires the type, although the type cannot be changed.
+        The request must contain the destination type, although the type cannot be changed.
 
         :raises UnknownDestination: if the account has no such destination.
         :raises StitchBadRequest: if the destination has a different type.

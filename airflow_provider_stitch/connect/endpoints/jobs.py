@@ -63,7 +63,7 @@ class JobEndpoints(AccountEndpoints):
     @property
     @abstractmethod
     def client_id(self) -> int:
-        """The number of the account."""
+        """The account number."""
 
     # Requests for replication jobs, which are not rate-limited.
 
@@ -87,7 +87,8 @@ class JobEndpoints(AccountEndpoints):
         """
         source_id = self._source_id(source)
         context = source_context(source_id)
-        # Stitch does not document the status codes of some errors, so the error is identified by the body.
+        # Stitch does not document the status codes of some errors, so the error is identified by the response
+        # body.
         response = self._request_unchecked(
             START_REPLICATION_JOB, context, json={}, accept=START_ERROR_STATUSES
         )
@@ -116,7 +117,8 @@ class JobEndpoints(AccountEndpoints):
         context = source_context(source_id)
         response = self._request_unchecked(STOP_REPLICATION_JOB, context, retry=True, expects_body=False)
         if not response.ok and not response.is_invalid_source:
-            # Stitch does not document the meaning of a 404. The status may mean that no job is running.
+            # Stitch does not document when the request to stop a job fails with status 404. The status may
+            # mean that no job is running.
             context = replace(
                 context, subject=f"job of source {source_id} that could be stopped", not_found=StitchNotFound
             )
@@ -143,7 +145,7 @@ class JobEndpoints(AccountEndpoints):
         return self._page(LIST_EXTRACTIONS, page, Extraction.from_json)
 
     def list_loads(self, page: int = 1) -> Page[Load]:
-        """Return one page of the account's loads, without the ids of their sources.
+        """Return one page of the account's loads, without source ids.
 
         The list contains the latest load attempt of each stream in the last 60 days. Stitch's documentation
         is inconsistent about the order of the list. The request counts toward the limit of 30 requests per 10
@@ -154,12 +156,12 @@ class JobEndpoints(AccountEndpoints):
         return self._page(LIST_LOADS, page, Load.from_json)
 
     def all_extractions(self) -> list[Extraction]:
-        """Return the last completed extraction of each source, from all pages of the list.
+        """Read all pages of the list, and return each source's last completed extraction.
 
         Each page requires one rate-limited request. All pages are read again if the length of the list
-        changed during the first pass. If a source was returned more than once, its newest extraction is used.
-        A source can be missing from the result, because a record can move to another page between two
-        requests.
+        changed during the first pass. If the pages contain several extractions of a source, the newest
+        extraction is used. A source can be missing from the result, because a record can move to another page
+        between two requests.
         """
         newest: dict[int, Extraction] = {}
         for pages in read_all_pages(self.list_extractions):
@@ -170,7 +172,7 @@ class JobEndpoints(AccountEndpoints):
         return [newest[source_id] for source_id in sorted(newest)]
 
     def all_loads(self, *, sources: Sequence[Source] | None = None) -> list[Load]:
-        """Return the latest load attempt of each stream, from all pages of the list, with the source ids.
+        """Read all pages of the list, and return each stream's latest load attempt with its source id.
 
         Two streams may have the same source name and stream name. A load contains only the name of its
         source, and a new source may reuse the name of a deleted source. If several sources match a load, the
@@ -182,7 +184,7 @@ class JobEndpoints(AccountEndpoints):
         first pass returned. A load can be missing from the result, because a record can move to another page
         between two requests.
 
-        :param sources: all sources of the account. If None, the sources are requested from Stitch. The
+        :param sources: all sources in the account. If None, the sources are requested from Stitch. The
             request for the sources is not rate-limited.
         """
         *earlier, last = read_all_pages(self.list_loads)
@@ -224,8 +226,8 @@ class JobEndpoints(AccountEndpoints):
     def open_extraction_log(self, job_name: str) -> Iterator[RawExtractionLog]:
         """Open the log of one extraction job to read its lines or to save it to a file.
 
-        Use the method in a `with` statement. The log is downloaded while it is read, so that a large log
-        needs little memory. The request for the log is retried while Stitch is unavailable. The download is
+        Call this method in a `with` statement. The log is downloaded while it is read, so even a large log
+        uses little memory. The request for the log is retried while Stitch is unavailable. The download is
         not retried.
 
         The request counts toward the limit of 30 requests per 10 minutes per account.
@@ -300,7 +302,7 @@ class JobEndpoints(AccountEndpoints):
 
 @contextmanager
 def _log_errors(job_name: str) -> Iterator[None]:
-    """Add the job name to the errors of a request for an extraction log."""
+    """Add the job name to errors that occur when an extraction log is requested."""
     try:
         yield
     except StitchNotFound as error:
@@ -311,7 +313,8 @@ def _log_errors(job_name: str) -> Iterator[None]:
         not_found.job_name = job_name
     except StitchError as error:
         error.job_name = job_name
-        # Stitch documents only 401 and 404 for this request, so a StitchBadRequest must be confirmed.
+        # Stitch documents only the status codes 401 and 404 for this request, so a StitchBadRequest must be
+        # confirmed by a second request.
         error.needs_confirmation = error.needs_confirmation or isinstance(error, StitchBadRequest)
         raise
     else:

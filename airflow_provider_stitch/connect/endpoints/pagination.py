@@ -13,13 +13,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-MAX_PAGES = 1000  #: maximum number of pages of a list; a longer list raises an error
+MAX_PAGES = 1000  #: maximum number of pages in a list; a longer list raises an error
 
 
 def read_all_pages(list_page: Callable[[int], Page[T]]) -> list[list[Page[T]]]:
     """Read all pages of a list, and read all pages again if the length of the list changed.
 
-    When the length of a list changes, records move between its pages. Return one list of pages for each pass.
+    When the length of a list changes, records move between its pages. Return a list of pages for each pass
+    over the list.
     """
     first = _all_pages(list_page)
     return [first] if len({page.total for page in first}) == 1 else [first, _all_pages(list_page)]
@@ -52,7 +53,7 @@ def is_newer(extraction: Extraction, known: Extraction) -> bool:
 
 
 def without_moved_loads(pages: list[Page[Load]]) -> list[Load]:
-    """Return the loads of all pages, without the duplicates that occur if the list grows while it is read.
+    """Return the loads on all pages, without the duplicates that occur if the list grows while it is read.
 
     A load that moved to the next page cannot be distinguished from another load with the same source and
     stream name. However, if the list grew by n records between two requests, at most n loads moved to the

@@ -34,7 +34,7 @@ LIST_SOURCES = Endpoint("GET", "/v4/sources")
 GET_SOURCE = Endpoint("GET", "/v4/sources/{source_id}")
 CREATE_SOURCE = Endpoint("POST", "/v4/sources")
 UPDATE_SOURCE = Endpoint("PUT", "/v4/sources/{source_id}")
-# A source is paused or unpaused by an update of `paused_at`.
+# The field `paused_at` is updated to pause or unpause a source.
 PAUSE_SOURCE = UPDATE_SOURCE
 UNPAUSE_SOURCE = UPDATE_SOURCE
 DELETE_SOURCE = Endpoint("DELETE", "/v4/sources/{source_id}")
@@ -91,8 +91,8 @@ class SourceEndpoints(AccountEndpoints):
 
         :param source: the id, `name` or display name of the source. See `find_source`.
         :raises UnknownSource: if the account has no such source.
-        :raises AmbiguousSource: if several sources have this display name. All methods that accept a name may
-            raise this error.
+        :raises AmbiguousSource: if several sources have this display name. All methods that accept the name
+            of a source can raise AmbiguousSource.
 
         Source: Stitch Connect API, "Retrieve a source".
         """
@@ -101,7 +101,7 @@ class SourceEndpoints(AccountEndpoints):
         return self._get(GET_SOURCE, self._parse_source, source_context(source))
 
     def find_source(self, source: int | str) -> Source:
-        """Return the source with this id, `name` or display name, in this order of precedence.
+        """Find a source by id, `name` or display name, in this order of precedence.
 
         To find a source by name, the method requests the list of all sources. A deleted source is returned
         only if no other source matches, because a newer source may have the same name.
@@ -123,7 +123,7 @@ class SourceEndpoints(AccountEndpoints):
             return None
         try:
             found = self.get_source(source_id)
-        except UnknownSource:  # the number may be the name of another source
+        except UnknownSource:  # the number may be another source's name
             return None
         return None if found.is_deleted else found
 
@@ -142,11 +142,11 @@ class SourceEndpoints(AccountEndpoints):
         :param source_type: the type, such as `platform.github`, `platform.hp-postgres` or `import_api`.
         :param display_name: the label of the source. Stitch derives the `name` of the source from this label.
             The name is also the schema in the destination, and it never changes.
-        :param properties: the settings of the source. `get_source_type` returns the properties of a type.
-            Most properties require strings, even if the value is a number or a boolean. See the `json_schema`
-            of each property.
-        :param destination_id: the id or name of the destination that receives the source's rows. Pass this
-            parameter if the account has several destinations.
+        :param properties: the settings of the source. `get_source_type` describes the properties of a source
+            type. Most properties require strings, even if the value is a number or a boolean. See the
+            `json_schema` of each property.
+        :param destination_id: the id or name of the destination that receives the source's rows. Specify the
+            destination if the account has several destinations.
         :raises NameInUse: if another source already has this name.
         :raises InvalidProperties: if properties have the wrong type or format.
         :raises NotInPlan: if the account's plan does not include the source type or cron schedules.
@@ -171,7 +171,7 @@ class SourceEndpoints(AccountEndpoints):
     ) -> Source:
         """Change a source.
 
-        Stitch starts a connection check after the change, as it does for a new source.
+        After the change, Stitch starts a connection check, just as for a new source.
 
         :param properties: the properties to change. All other properties stay unchanged. To remove a
             property, such as `cron_expression`, set it to None.
@@ -243,7 +243,7 @@ class SourceEndpoints(AccountEndpoints):
         :raises UnknownSource: if the account has no such source.
 
         Source: Stitch Connect API, "List Import API access tokens". Stitch returns tokens as objects. Before
-        August 2021, it returned plain ids, which are also supported.
+        August 2021, Stitch returned plain ids, which are supported as well.
         """
         return self._list(LIST_IMPORT_TOKENS, ImportToken.from_list, self._source_context(source))
 
@@ -270,7 +270,7 @@ class SourceEndpoints(AccountEndpoints):
         properties: Mapping[str, Any] | None,
         destination: int | str | None,
     ) -> dict[str, Any]:
-        """Validate the arguments that are not None, and return them in the JSON format of the request."""
+        """Validate the arguments that are not None, and return them as the JSON body of the request."""
         body: dict[str, Any] = {}
         if display_name is not None:
             body["display_name"] = validate_string("display_name", display_name)

@@ -66,8 +66,8 @@ class StreamEndpoints(AccountEndpoints):
     def get_stream_schema(self, source: int | str, stream: int | str) -> StreamSchema:
         """Return the fields of a stream and their metadata.
 
-        :param stream: the numeric id, the `tap_stream_id`, or the name. If a string is passed, one more
-            request is sent.
+        :param stream: the numeric id, the `tap_stream_id`, or the name. If a string is passed, an additional
+            request looks up the stream.
         :raises UnknownStream: if the stream or the source does not exist. Stitch does not distinguish an
             unknown stream from an unknown source.
 
@@ -87,7 +87,7 @@ class StreamEndpoints(AccountEndpoints):
         return self._get(GET_STREAM_SCHEMA, StreamSchema.from_json, context)
 
     def update_streams(self, source: int | str, updates: Sequence[StreamUpdate]) -> None:
-        """Select streams and fields, and change the replication settings of streams, in one request.
+        """Use one request to select streams and fields, and to change the replication settings of streams.
 
         The source must be at the configuration step `field_selection` or `fully_configured`. Stitch may
         accept a combination of fields that the metadata `fieldExclusions` forbids, but then the next

@@ -88,7 +88,7 @@ def validate_hook_url(value: str) -> str:
 
 
 def validate_display_name(value: str) -> str:
-    """Return the display name if Stitch can derive the name of a source from it.
+    """Return the display name if Stitch can derive a source name from it.
 
     Source: Stitch Connect API, "Create a source". The derived name consists of lower-case letters, digits and
     underscores.
@@ -131,7 +131,7 @@ def validate_source_properties(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def validate_stream_updates(updates: Sequence[StreamUpdate]) -> list[dict[str, Any]]:
-    """Return the updates in the JSON format of the request if they are valid.
+    """Validate the updates, and return them in the JSON format of the request.
 
     Source: Stitch Connect API, "Update a stream's metadata".
     """

@@ -39,7 +39,7 @@ class PhaseExit:
 
     @property
     def failed(self) -> bool:
-        """Whether the phase ended with a nonzero code or with an error message."""
+        """Whether the phase ended with a nonzero exit code or with an error message."""
         return self.code != 0 or self.message is not None
 
 

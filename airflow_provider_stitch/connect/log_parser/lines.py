@@ -19,7 +19,7 @@ MAX_HEAD_BYTES, MAX_TAIL_BYTES = 16 * 1024, 4 * 1024
 def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
     """Yield each line without its line break, and whether the line ended with a line break.
 
-    Lines of more than 20 kB are shortened by removing bytes from the middle.
+    Lines longer than 20 kB are shortened by removing bytes from the middle.
     """
     line = BoundedLine()
     for chunk in chunks:
@@ -39,7 +39,7 @@ def split_lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 class BoundedLine:
-    """The first and last bytes of a line of any length."""
+    """A line of any length, of which only the first and last bytes are kept."""
 
     def __init__(self) -> None:
         self._head = bytearray()

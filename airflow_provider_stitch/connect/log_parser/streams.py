@@ -11,7 +11,7 @@ from airflow_provider_stitch.connect.log_parser.lines import parse_timestamp
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_STREAMS = 20_000  #: maximum number of streams, twice the maximum number of tables that Stitch discovers
+MAX_STREAMS = 20_000  #: maximum number of streams, twice the number of tables that Stitch can discover
 MAX_NAME_BYTES = 4096  #: maximum size of a name in bytes, enough for a thousand characters
 MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: maximum total size of all names in bytes
 
@@ -22,21 +22,21 @@ MAX_VERSION_MESSAGES = 2
 
 @dataclass(frozen=True, slots=True)
 class StreamLog:
-    """The evidence that a log contains about one stream. All times are in UTC."""
+    """The rows and batches of one stream, according to a log. All times are in UTC."""
 
-    name: str  #: the name in the target's lines, under which Stitch receives the rows
-    #: The number of rows. The number is the sum of the target's counters if every request has a counter. With
-    #: the Avro target, or if no batch is logged, the number is the sum of the tap's counters. In all other
-    #: cases, the number is None.
+    name: str  #: the stream's name in the target's lines; Stitch receives the rows under this name
+    #: The row count of the stream. If every request has a counter, the row count is the sum of the target's
+    #: counters. With the Avro target, or if no batch is logged, the row count is the sum of the tap's
+    #: counters. In all other cases, the row count is None.
     rows: int | None = None
     batches: int = 0  #: number of batches that contain rows; for the Avro target, number of markers
     #: Time of the last batch or marker, or None if no batch is logged or the last batch has no timestamp.
     last_batch_at: datetime | None = None
-    #: Whether the stream certainly has rows. The value is False if all messages may be version messages.
+    #: Whether the stream certainly has rows. False if all messages may be version messages.
     certain: bool = True
     one_request: bool = False  #: whether the log proves that target-stitch sent all rows in a single request
-    #: Whether `last_batch_at` is the time of a marker. The Avro target may write a marker long after it sent
-    #: the rows.
+    #: Whether `last_batch_at` is the time at which the target wrote a marker. The Avro target may write a
+    #: marker long after it sent the rows.
     has_marker: bool = False
     longest_gap: timedelta = timedelta(0)  #: longest interval between two consecutive batches
     #: If a request was retried after the last batch was sent, the time by which the batch was certainly
@@ -48,7 +48,7 @@ class StreamLog:
 
 @dataclass(slots=True)
 class StreamCounts:
-    """Counts of the lines that concern one stream."""
+    """Counts that are derived from the log lines about one stream."""
 
     name: bytes
     batches: int = 0  # number of lines that begin a batch
@@ -88,7 +88,7 @@ class StreamCounts:
         self._record_line(at)
 
     def evidence(self, tap_rows: int | None) -> StreamLog | None:
-        """Return the evidence about the stream, or None if there is no evidence of rows.
+        """Return what the log reports about the stream, or None if no line shows that the stream had rows.
 
         :param tap_rows: the tap's row count. A count of 0 or None does not prove that the stream had no rows.
         """
@@ -150,19 +150,19 @@ def decode_name(name: bytes) -> str:
 
 @dataclass(slots=True)
 class StreamTable:
-    """A table of the streams in the target's lines and of the batches that may not be persisted yet.
+    """The streams that occur in the target's lines, and the batches that may not be persisted yet.
 
     The number of streams and the size of their names are limited.
     """
 
     overflowed: bool = False  #: whether names were dropped because a limit was exceeded
     _streams: dict[bytes, StreamCounts] = field(default_factory=dict)
-    # The tap's row counts, by the stream names that the tap uses.
+    # The tap's row count for each stream, under the name that the tap uses.
     _tap_rows: dict[bytes, int] = field(default_factory=dict)
     _names_size: int = 0
     # The streams with batches that were sent since the last state update.
     _unpersisted: dict[bytes, StreamCounts] = field(default_factory=dict)
-    # The unpersisted streams with batches that were sent before a retry.
+    # The streams with batches that were sent before a retry and may not be persisted.
     _delayed: dict[bytes, StreamCounts] = field(default_factory=dict)
 
     def get(self, name: bytes) -> StreamCounts | None:
@@ -179,7 +179,7 @@ class StreamTable:
         return stream
 
     def record_tap_counter(self, name: bytes, rows: int) -> None:
-        """Record a counter of the tap. Each counter reports the rows since the previous counter."""
+        """Record a counter that the tap logged. Each counter reports the rows since the previous counter."""
         if name in self._tap_rows or self._add_name(name, len(self._tap_rows)):
             self._tap_rows[name] = self._tap_rows.get(name, 0) + rows
 
@@ -191,7 +191,7 @@ class StreamTable:
         return True
 
     def record_sent(self, stream: StreamCounts) -> None:
-        """Record that a batch was sent. The batch is not known to be persisted yet."""
+        """Record that a batch was sent. The batch may not be persisted yet."""
         self._unpersisted[stream.name] = stream
         stream.retried, stream.persisted_by = stream.name in self._delayed, None
 
@@ -214,7 +214,7 @@ class StreamTable:
             self._unpersisted.clear()
 
     def evidence(self, *, complete: bool) -> Iterator[StreamLog]:
-        """Yield the evidence about each stream that has evidence of rows.
+        """Yield what the log reports about each stream that had rows.
 
         :param complete: whether the log contains all lines of the target. In a complete log, rows that only
             the tap counted were never sent, so they are ignored.
@@ -230,5 +230,5 @@ class StreamTable:
                     yield StreamLog(decode_name(name), rows)
 
     def tap_rows(self) -> dict[str, int]:
-        """Return the tap's row counts by the stream names that the tap uses."""
+        """Return the tap's row count for each stream, under the name that the tap uses."""
         return {decode_name(name): rows for name, rows in self._tap_rows.items()}

@@ -30,9 +30,9 @@ class AccountAccess:
     Source: Stitch Connect API, "Account object".
     """
 
-    stitch_account_id: int  #: the number of the account, called `stitch_client_id` in other objects
+    stitch_account_id: int  #: the account number, called `stitch_client_id` in other objects
     access_token: SecretText  #: never expires
-    token_type: str | None  #: `bearer` if the token was exchanged for a code
+    token_type: str | None  #: `bearer` if the token was obtained with an authorization code
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 
     @classmethod
@@ -51,7 +51,7 @@ class EphemeralToken:
     """A token for one browser session in the Stitch app. Source: Stitch Connect API, "Session object"."""
 
     ephemeral_token: SecretText
-    #: When the token expires on Stitch's clock; None if the time of the response is unknown.
+    #: When the token expires, by Stitch's clock; None if the time of the response is unknown.
     expires_at: datetime | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 

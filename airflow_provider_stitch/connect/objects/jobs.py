@@ -29,7 +29,7 @@ from airflow_provider_stitch.connect.objects.times import optional_time
 T = TypeVar("T")
 
 RECORDS_PER_PAGE = 100  #: number of records per page, fixed by Stitch
-MAX_ERROR_LENGTH = 500  #: maximum number of characters of a load's error message
+MAX_ERROR_LENGTH = 500  #: maximum length of a load's error message, in characters
 
 _JOB_NAME = re.compile(
     r"(\d{1,18})\.(\d{1,18})\.([a-z_]{1,32})\.([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})",
@@ -208,7 +208,7 @@ class Load:
     #: When the last batch was loaded; None while the stream is in an error state.
     last_batch_loaded_at: datetime | None
     #: Any value other than None means that the load failed. The structure of the value may change, so use
-    #: `error`.
+    #: `error` instead.
     error_state: Any | None
     raw: Mapping[str, Any] = field(repr=False, compare=False)
     #: The id of the load's source. Stitch does not return this id, so it is derived from the account's
@@ -242,7 +242,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class MalformedRecord:
-    """A record that cannot be parsed. The valid records of the same page are still returned."""
+    """A record that cannot be parsed. The valid records on the same page are returned nevertheless."""
 
     source: object  #: the record's `source_id` or `source_name`; None if both are missing
     error: UnexpectedResponse
@@ -250,7 +250,7 @@ class MalformedRecord:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """One page of a list, as the list was at the time of the response. A page contains at most 100 records.
+    """One page of a list at the time of the response. A page contains at most 100 records.
 
     Records move between pages when the list changes. A record may therefore be missing even if all pages are
     read.
@@ -259,17 +259,17 @@ class Page(Generic[T]):
     """
 
     records: tuple[T, ...]
-    number: int  #: number of the page, starting at 1
+    number: int  #: page number, starting at 1
     total: int  #: number of records in the whole list
     responded_at: datetime | None  #: `Date` header of the response (UTC)
-    next_page: int | None  #: the number of the next page, or None on the last page
+    next_page: int | None  #: the page number of the next page, or None on the last page
     malformed: tuple[MalformedRecord, ...] = ()  #: records that cannot be parsed
 
     @classmethod
     def from_json(
         cls, data: object, parse: Callable[[object], T], *, number: int, responded_at: datetime | None
     ) -> Page[T]:
-        """Parse the response for the page `number`, and parse each record with `parse`."""
+        """Parse the response that contains page `number`, and apply `parse` to each record."""
         page = json_object(data, "page")
         records = page.get("data")
         if not isinstance(records, list):
@@ -287,7 +287,7 @@ class Page(Generic[T]):
 
     @property
     def last_page(self) -> int:
-        """The number of the list's last page, calculated from `total`. The number is at least 1."""
+        """The page number of the list's last page, calculated from `total`. The page number is at least 1."""
         return max(1, -(-self.total // RECORDS_PER_PAGE))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_provider_stitch.connect.errors import UnexpectedResponse
 
-MAX_EXCERPT_LENGTH = 200  #: maximum number of characters of a body in a message
+MAX_EXCERPT_LENGTH = 200  #: maximum length of a response body in an error message, in characters
 
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")

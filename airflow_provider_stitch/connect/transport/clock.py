@@ -37,10 +37,11 @@ class StitchClock:
                 self._seen, self._is_exact = (moment, at), True
 
     def record_past_time(self, moment: datetime, at: float) -> None:
-        """Record a time that is in the past on Stitch's clock, such as the time of a listed record.
+        """Record a time that Stitch's clock has already passed, such as the time of a listed record.
 
-        The time is used only until a response has a `Date` header. An estimate from such a time is earlier
-        than Stitch's real time. A wait may therefore take longer, but it never ends too early.
+        The recorded time is used only until a response has a `Date` header. An estimate that is based on a
+        recorded time is earlier than Stitch's real time. A wait may therefore take longer, but it never ends
+        too early.
 
         :param at: the monotonic time at which Stitch's clock had already passed `moment`.
         """

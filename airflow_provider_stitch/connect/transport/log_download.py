@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.transport.request import Transport
 
 MAX_LOG_TIMEOUTS = 20  #: maximum time for reading a log, in multiples of the request timeout
-MIN_LOG_RATE = 10_000  #: minimum average rate in bytes per second, required after one request timeout
+#: Minimum average download rate in bytes per second, required after one request timeout.
+MIN_LOG_RATE = 10_000
 MAX_LOG_REDIRECTS = 3  #: maximum number of redirects from the pre-signed URL to other URLs
 
 _MARKUP_TYPES = ("text/html", "application/xhtml+xml", "application/xml", "text/xml")

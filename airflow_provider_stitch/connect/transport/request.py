@@ -57,8 +57,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# A socket timeout applies to each chunk separately, so the whole body needs its own limits. Otherwise, a
-# server that sends one byte per second could block a request forever.
+# A socket timeout applies to each chunk separately, so the whole body needs its own limits. Without these
+# limits, a server that sends one byte per second could block a request forever.
 MAX_BODY_BYTES = 64 * 1024 * 1024  #: maximum size of a decompressed JSON body
 BODY_TIMEOUT_FACTOR = 4  #: maximum time for reading a JSON body, in multiples of the request timeout
 MAX_REQUEST_TIMEOUT = 86_400.0  #: maximum timeout in seconds; sockets reject much longer timeouts
@@ -94,12 +94,12 @@ class Transport:
 
     :param base_url: an `https://` URL. Plain `http://` is allowed only for this machine's loopback address.
     :param access_token: an API access token. If None, requests contain no access token.
-    :param secrets: other secrets in the requests. These secrets and the access token are removed from error
-        messages.
-    :param request_timeout: how long to wait, in seconds, for the connection, for the response headers, and
-        for each chunk of the body.
-    :param retry_for: how long to retry a request while Stitch is unavailable, in seconds; 0 disables retries.
-        Requests that are not safe to repeat are never retried.
+    :param secrets: other secrets that requests contain. All secrets, including the access token, are removed
+        from error messages.
+    :param request_timeout: maximum number of seconds to wait for the connection, for the response headers,
+        and for each chunk of the body.
+    :param retry_for: number of seconds for which a request is retried while Stitch is unavailable; 0 disables
+        retries. Requests that are not safe to repeat are never retried.
     :raises StitchConfigurationError: if a parameter is invalid.
     """
 
@@ -138,9 +138,9 @@ class Transport:
         return self._clock.now(self._monotonic())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Record a time that is in the past on Stitch's clock.
+        """Record a time that Stitch's clock has already passed.
 
-        The recorded time is used until a response has a `Date` header.
+        A recorded time is used only until a response contains a `Date` header.
         """
         self._clock.record_past_time(moment, self._monotonic())
 
@@ -161,7 +161,7 @@ class Transport:
         self._session.close()
 
     def redact(self, text: str) -> str:
-        """Remove the secrets of this transport from a text, because a server may have echoed them."""
+        """Remove this transport's secrets from a text in which a server may have echoed them."""
         return redact(text, self.secrets)
 
     def request(
@@ -184,16 +184,16 @@ class Transport:
         :param path: a path that starts with `/`. The ids and names in the path must be percent-encoded.
         :param form: the fields of a form-encoded body. Pass either `form` or `json`.
         :param secrets: additional secrets in the request, which are removed from error messages.
-        :param confidential: whether a successful response contains a secret, so that no message may show its
-            body.
+        :param confidential: whether a successful response contains a secret. If True, no message may show the
+            response body.
         :param accept: additional status codes for which the response is returned. By default, only 2xx
             responses are returned.
-        :param expects_body: whether an empty body of a 2xx response is an error.
+        :param expects_body: whether a 2xx response with an empty body is an error.
         :param retry: whether the request may be retried. By default, only GET requests are retried.
         :param attempt_context: a function that returns a context manager for each attempt. The context
             manager is exited when the response headers have arrived.
-        :raises StitchError: if the request fails. See `error_from_response` for the class of each status
-            code.
+        :raises StitchError: if the request fails. See `error_from_response` for the exception class of each
+            status code.
         """
         all_secrets = (*self.secrets, *secrets)
         request = HttpRequest(method, path, params, json, form, all_secrets, confidential, attempt_context)
@@ -207,8 +207,8 @@ class Transport:
     def run_with_retries(self, attempt: Callable[[], T], *, retry_unexpected: bool = True) -> T:
         """Call a function, and retry it for up to `retry_for` seconds until it succeeds.
 
-        :param retry_unexpected: whether to retry after an UnexpectedResponse, such as a truncated body.
-            Requests that fail with StitchUnavailable are always retried.
+        :param retry_unexpected: whether a request is retried if it fails with UnexpectedResponse, for example
+            after a truncated body. A request that fails with StitchUnavailable is always retried.
         """
         if not self.retry_for:
             return self._call_redacted(attempt)
@@ -238,7 +238,7 @@ class Transport:
             raise error_from_response(response)
         return response
 
-    # The steps of one attempt, which are also used by `log_download`.
+    # The steps of one attempt, which `log_download` uses as well.
 
     def request_line(self, request: HttpRequest) -> str:
         """Return the method and the URL of a request for use in messages."""

@@ -24,7 +24,7 @@ from airflow_provider_stitch.connect.objects.json import compact_json, excerpt, 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of Stitch's message in an error message
+MAX_MESSAGE_LENGTH = 500  #: maximum length of Stitch's message in an error message, in characters
 HIDDEN_BODY = "it is not shown, because it may contain a secret."  #: shown instead of a confidential body
 #: Maximum delay in seconds. A longer delay in a response is assumed to be an error and is reduced to this
 #: limit.
@@ -40,7 +40,7 @@ class Response:
     body: Any  #: the decoded JSON, the plain text of an error, or None if the body is empty
     responded_at: datetime | None  #: the `Date` header (UTC), or an estimate from earlier responses
     retry_after: float | None = None  #: the `Retry-After` header in seconds
-    #: A function that removes the secrets of the request, and prefixes of these secrets, from a text.
+    #: A function that removes the request's secrets and their prefixes from a text.
     redact: Callable[[str], str] = field(default=str, repr=False)
 
     @property
@@ -112,8 +112,8 @@ def error_from_response(response: Response) -> StitchError:
     """Return the error for an unsuccessful response.
 
     Source: Stitch Connect API, "Response codes", and the error bodies of each endpoint. Stitch does not
-    document 403 and 429, but proxies and rate limits cause these statuses. An HTML body comes from a proxy or
-    firewall.
+    document the status codes 403 and 429, but proxies and rate limits cause them. An HTML body comes from a
+    proxy or firewall.
     """
     status, prefix = response.status, f"{response.request_line} (HTTP {response.status})"
     if status == 429:
@@ -167,7 +167,7 @@ def parse_date(value: str | None) -> datetime | None:
 
 
 def parse_retry_after(value: str | None, responded_at: datetime | None) -> float | None:
-    """Return the delay of a `Retry-After` header in seconds.
+    """Return the delay in a `Retry-After` header, in seconds.
 
     The header contains a number of seconds or a date. Return None if the header is missing or invalid.
     """
@@ -179,28 +179,30 @@ def parse_retry_after(value: str | None, responded_at: datetime | None) -> float
     moment = parse_date(value)
     if moment is None:
         return None
-    # The date is compared with the time of the response if that time is known, because this machine's clock
+    # If the time of the response is known, the date is compared with that time, because this machine's clock
     # may be wrong.
     seconds = (moment - (responded_at or datetime.now(timezone.utc))).total_seconds()
     return min(max(seconds, 0.0), MAX_RETRY_AFTER)
 
 
 def _error_message(body: Any) -> str:
-    """Return the message of an error body. All documented structures of error bodies are supported."""
+    """Return the message in an error body. All documented structures of error bodies are supported."""
     if not isinstance(body, Mapping):
         return replace_surrogates(_to_string("" if body is None else body))
     error, data, code = body.get("error"), body.get("data"), body.get("code")
-    # The format of replication jobs and notifications: {"error": {"type", "message"}}
+    # Error format of the endpoints for replication jobs and notifications: {"error": {"type", "message"}}
     if isinstance(error, Mapping):
         return _joined(error.get("type"), error.get("message"))
-    # The format of sources and hooks: {"error": "Code", "data": {"message", "bad_properties"}}
+    # Error format of the endpoints for sources and hooks: {"error": "Code", "data": {"message",
+    # "bad_properties"}}
     if isinstance(error, str):
         details = data if isinstance(data, Mapping) else {}
         return _joined(error, details.get("message"), details.get("bad_properties"))
-    # The format of accounts: {"code", "message", "errors"}
+    # Error format of the endpoints for accounts: {"code", "message", "errors"}
     if isinstance(code, str):
         return _joined(code, body.get("message"), body.get("errors"))
-    # The errors of streams, gateways and notifications each contain one of these keys.
+    # Error responses from gateways, and from the endpoints for streams and notifications, contain one of
+    # these keys.
     for key in ("invalid_fields", "message", "status"):
         if isinstance(body.get(key), str):
             return _joined(key if key == "invalid_fields" else None, body[key])

@@ -1,6 +1,6 @@
 """Validate the base URL, the token and the path of requests.
 
-These checks prevent the token from being sent to the wrong server or resource.
+The checks prevent the token from being sent to the wrong server or resource.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Count the status requests of an account, and limit them for all tasks that use the account."""
+"""Count and limit the status requests that all tasks send for an account."""

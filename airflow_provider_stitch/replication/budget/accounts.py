@@ -29,15 +29,15 @@ def account_budget(
     """Return the budget of an account, which is shared by the whole process.
 
     If two connections to one account have different limits, the lower limit applies to both. If the limit of
-    a connection changes, its latest value applies. If `folder` is set, all processes of this host that use
-    the folder share one count, but each process applies its own limit. If `redis` is also set, all hosts
-    share one count.
+    a connection changes, its latest value applies. If `folder` is set, all processes on this host that use
+    the folder share one count of requests, but each process applies its own limit. If `redis` is also set,
+    all hosts share one count of requests.
 
     :param account: base URL and client ID of the account.
-    :param folder: the folder of the file with the shared count. If None, only the requests of this process
-        are counted.
+    :param folder: the folder that contains the file with the shared count of requests. If None, only the
+        requests of this process are counted.
     :param redis: a client of the Redis server that the hosts share. If two connections to one account use
-        different servers, one of these servers applies to both.
+        different servers, both connections use one of these servers.
     """
     with _budgets_lock:
         if (budget := _budgets.get((account, folder))) is None:

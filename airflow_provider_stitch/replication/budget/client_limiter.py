@@ -1,7 +1,7 @@
 """Limit the status requests of a `StitchClient` in a user's own code.
 
-Tasks that wait for a job acquire their requests in an event loop (see `polling`). A client in a user's code
-has no event loop, so it waits in its own thread until a request is free.
+Tasks that wait for a job obtain permission for their requests in an event loop (see `polling`). A client in a
+user's code has no event loop, so it waits in its own thread until the budget allows a request.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _is_acquired: ContextVar[bool] = ContextVar("_is_acquired", default=False)
 
 
 def run_with_acquired_request(call: Callable[[], T]) -> T:
-    """Run a call whose status request was already acquired, so that no limiter acquires it again."""
+    """Run a call whose status request is already counted, so that no limiter counts the request again."""
     token = _is_acquired.set(True)
     try:
         return call()
@@ -45,12 +45,12 @@ def run_with_acquired_request(call: Callable[[], T]) -> T:
 
 
 class ClientLimiter:
-    """Acquires each status request of a client from the account's budget.
+    """Obtains permission from the account's budget for each status request of a client.
 
-    If no request is free, the limiter waits until a request becomes free.
+    If the budget allows no request, the limiter waits until the budget allows one.
 
     :param client: the client, whose account and limit determine the budget.
-    :param folder: the folder of the budget file that the processes of this host share.
+    :param folder: the folder that contains the budget file, which the processes on this host share.
     :param budget: the budget to use instead of the account's shared budget.
     :param timeout: maximum number of seconds that a call waits for a free request. Pass 0 to never wait.
     """
@@ -78,9 +78,9 @@ class ClientLimiter:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """Acquire a request for the body of a `with` statement, and release the request afterwards.
+        """Count the request that the body of a `with` statement sends, and record when it has ended.
 
-        :raises RateLimited: if no request becomes free in time.
+        :raises RateLimited: if the budget does not allow the request in time.
         """
         if _is_acquired.get():
             yield

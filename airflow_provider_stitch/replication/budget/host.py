@@ -1,8 +1,9 @@
 """The state of a host that counts its requests in Redis together with other hosts.
 
-A host consists of the processes that share one budget file. These processes also share the state, so that
-they all behave in the same way while Redis is unavailable. Most Airflow processes run only one task, so they
-end too early to count the hosts or to measure how long Redis is unavailable. All functions are pure.
+In this module, a host is the group of processes that share one budget file. All processes on a host also
+share its state, so that they behave in the same way while Redis is unavailable. Most Airflow processes run
+only one task, so they end too early to count the hosts or to measure how long Redis is unavailable. All
+functions are pure.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import uuid
 from dataclasses import dataclass, replace
 
 HOSTS_RETENTION = 7 * 86_400.0
-"""Seconds for which the largest number of hosts is remembered, because Redis does not report idle hosts."""
+"""Seconds for which a host remembers the largest reported number of hosts; Redis omits idle hosts."""
 
 TRUSTED_AFTER = 86_400.0
 """Seconds after which a host that uses Redis knows all other hosts, even if it is idle at times."""
@@ -19,8 +20,8 @@ TRUSTED_AFTER = 86_400.0
 RECENT_FRACTION = 0.25
 """Fraction of `Allowance.silence` after which all other hosts know a new host.
 
-A host that has reached Redis within this time knows all hosts that joined earlier. A waiting task reaches
-Redis every few seconds.
+A host that has used Redis within this fraction of `Allowance.silence` knows all hosts that joined earlier. A
+waiting task uses Redis every few seconds.
 """
 
 REFRESH_FRACTION = 0.02
@@ -29,9 +30,9 @@ REFRESH_FRACTION = 0.02
 
 @dataclass(frozen=True, slots=True)
 class HostState:
-    """The state of one host that uses the count in Redis.
+    """The state of a host that counts its requests in Redis.
 
-    All times are seconds of the host's monotonic clock.
+    All times are in seconds, by the host's monotonic clock.
     """
 
     id: str
@@ -53,7 +54,8 @@ class HostState:
         """Return the state after Redis has reported the number of hosts.
 
         :param silence: see `Allowance.silence`.
-        :param doubt_reported: whether this host has reported to Redis that it sent requests without Redis.
+        :param doubt_reported: whether this host has reported to Redis that it sent requests while Redis was
+            unavailable.
         """
         state = replace(self, away_since=None, sent_alone=self.sent_alone and not doubt_reported)
         if not self.hosts:
@@ -64,14 +66,14 @@ class HostState:
         return replace(state, reached_at=now) if is_refreshed else state
 
     def after_failure(self, now: float) -> HostState:
-        """Return the state after a process could not use Redis."""
+        """Return the state after a process has failed to use Redis."""
         return self if self.away_since is not None else replace(self, away_since=now)
 
     def silent_for(self, silence: float, now: float) -> float:
         """Return the number of seconds until this host may send requests while Redis is unavailable.
 
-        After this wait, a host may send its part of the limit. If the host cannot know how many hosts share
-        the limit, it waits until Redis is available again.
+        After that time, the host may send its part of the allowed requests. If the host cannot know how many
+        hosts share the limit, it waits until Redis is available again.
         """
         if not self.hosts:
             return 0.0

@@ -1,9 +1,9 @@
-"""The rate limiter of one account for several hosts that share one count through Redis.
+"""A rate limiter for several hosts that count the requests of one account together in Redis.
 
 While Redis cannot be reached, no task fails, and the hosts together still respect the limit. Without Redis,
-the hosts first send no requests for one window, and then each host may send an equal part of the limit. The
-count in Redis does not contain the requests that were sent without Redis. When a host reaches Redis again,
-all hosts must therefore wait for one window.
+the hosts first send no requests for one window, and then each host may send an equal part of the allowed
+requests. The count in Redis does not include the requests that were sent while Redis was unavailable. When a
+host reaches Redis again, all hosts must therefore wait for one window.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ All hosts must notice that Redis is available again long before any host may sen
 """
 
 MAX_WAIT_WITHOUT_REDIS = 60.0
-"""Maximum seconds to wait before trying again, because Redis may be available again."""
+"""Maximum number of seconds before another attempt to use Redis, which may be available again."""
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +46,8 @@ class HostsRequestBudget(SharedRequestBudget):
     """The status requests of one account, as counted in Redis for all hosts.
 
     Each request is also counted in this host's file and in this process. While Redis is unavailable, the
-    counts of the host and the process limit the requests. If Redis loses its data, the host's own count still
-    contains the requests that it has sent.
+    counts in the file and in the process limit the requests. If Redis loses its data, the count in the file
+    still includes the requests that this host has sent.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class HostsRequestBudget(SharedRequestBudget):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(limit, folder, account, monotonic=monotonic)
-        self._clients: dict[str, Redis | None] = {}  # client of each connection, by connection id
+        self._clients: dict[str, Redis | None] = {}  # Redis client for each connection, by connection id
         self._client: Redis | None = None
         self._redis: RedisStore | None = None
         self._redis_errors: tuple[type[Exception], ...] = ()
@@ -137,12 +137,12 @@ class HostsRequestBudget(SharedRequestBudget):
     # --- Redis ------------------------------------------------------------------------------------------
 
     def _with_redis(self, operation: Callable[[str, str], Reply] | None) -> Reply | None:
-        """Return the reply of an operation, or None while Redis cannot be used.
+        """Return the reply to an operation, or None while Redis cannot be used.
 
         After the operation, report the responses that were not yet reported to Redis.
 
-        :param operation: called with the id of this host and the reason why the count may be wrong, which is
-            an empty string if the count is reliable.
+        :param operation: a function that is called with the id of this host and the reason why the count may
+            be wrong. The reason is an empty string if the count is reliable.
         """
         if self._redis is None or self._monotonic() < self._redis_retry_at:
             return None
@@ -218,7 +218,7 @@ class HostsRequestBudget(SharedRequestBudget):
         )
 
     def _acquire_without_redis(self) -> float:
-        """Acquire one of this host's requests and return 0.0, or return the number of seconds to wait."""
+        """Count one request of this host and return 0.0, or return the number of seconds to wait."""
         now = self._monotonic()
         host = self._change_host(lambda state: state.after_failure(now))
         hosts = max(1, host.hosts)

@@ -1,9 +1,9 @@
-"""The rate limiter of one account, which allows 30 status requests in any 10 minutes.
+"""The rate limiter of one account, which allows 30 status requests in any period of 10 minutes.
 
 Status requests are the requests for extractions, logs and loads. Source: Stitch Connect API, "Rate limits".
 If an account repeatedly exceeds the limit, Stitch may block the status requests of the account, even if
-Stitch has responded to the excess requests. The requests are therefore counted here, either for one process,
-or in a file for all processes of a host.
+Stitch has responded to the excess requests. This module therefore counts the requests, either in memory for
+one process, or in a file for all processes on a host.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STORE_RETRY_INTERVAL = 60.0
-"""Seconds before using the store again after a failure."""
+"""Number of seconds after a failure before the store is used again."""
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ _log = logging.getLogger(__name__)
 class RequestBudget:
     """The status requests of one account, as counted in this process.
 
-    A request counts from the time at which it is sent until one window after its response. Stitch counts the
-    request after it is sent and before its response arrives. Regardless of the latency, Stitch therefore
-    never counts more than `limit` requests in any window.
+    A request counts from the time at which it is sent until one window after its response. Stitch counts a
+    request at some time after it is sent and before its response arrives. Regardless of the latency, Stitch
+    therefore never counts more than `limit` requests in any window.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RequestBudget:
             self.limit = min(self._limits.values())
 
     def window(self) -> Window:
-        """Return the seconds until each of the `limit` requests is available, and this process's share."""
+        """Return when each of the `limit` requests is available, and this process's share of the requests."""
         return self._own_window()
 
     def _own_window(self, hosts: int = 1) -> Window:
@@ -73,7 +73,7 @@ class RequestBudget:
             return Window(self._available_in(hosts), float(max(1, self.limit // hosts)))
 
     def acquire(self) -> float:
-        """Acquire one request and return 0.0, or return the seconds until a request is available."""
+        """Count one request and return 0.0, or return the number of seconds until a request is available."""
         with self._lock:
             wait = self._available_in()[0]
             if not wait:
@@ -81,13 +81,13 @@ class RequestBudget:
             return wait
 
     def release(self) -> None:
-        """Record that an acquired request has received its response, or will not receive one."""
+        """Record that a counted request has received its response, or will never receive one."""
         with self._lock:
             self._in_flight -= 1
             self._response_times.append(self._monotonic())
 
     def block(self, seconds: float) -> None:
-        """Allow no request for this number of seconds, because Stitch has rejected a request with a 429."""
+        """For this number of seconds, allow no request, because Stitch has returned status 429."""
         with self._lock:
             self._blocked_until = max(self._blocked_until, self._monotonic() + seconds)
 
@@ -96,7 +96,7 @@ class RequestBudget:
         while self._response_times and self._response_times[0] <= now - WINDOW:
             self._response_times.popleft()
         counted_until = [response_time + WINDOW for response_time in self._response_times]
-        # A request in flight receives its response now at the earliest.
+        # The response to a request in flight cannot arrive before the current time.
         counted_until += [now + WINDOW] * self._in_flight
         return available_in(
             self.limit, counted_until, now=now, blocked_until=self._blocked_until, hosts=hosts
@@ -104,7 +104,7 @@ class RequestBudget:
 
 
 class SharedRequestBudget(RequestBudget):
-    """The status requests of one account, as counted in a file for all processes of this host.
+    """The status requests of one account, as counted in a file for all processes on this host.
 
     The requests of this process are also counted in memory. If the file cannot be used, no task fails, and
     this process still respects the limit. If the file has to be replaced, the count in memory remains.
@@ -132,7 +132,7 @@ class SharedRequestBudget(RequestBudget):
 
     def window(self) -> Window:
         own = self._own_window()
-        # Both windows must contain the same number of requests, even if another thread changes the limit.
+        # Memory and file must use the same limit, even if another thread changes the limit.
         limit = len(own.available_in)
         shared = self._with_store(lambda: self._store.window(limit))
         if shared is None:

@@ -7,7 +7,7 @@ hash, so that Redis cannot evict only a part of it.
 If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. After
 such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The script
 therefore treats the count as uncertain, and allows no request for one window. The count is also uncertain if
-the server's clock was set back, or if a host has sent requests without Redis.
+the server's clock was set back, or if a host has sent requests while it could not use Redis.
 """
 
 from __future__ import annotations
@@ -133,14 +133,15 @@ return reply
 class Reply:
     """The result of one run of the Lua script."""
 
-    wait: float  #: seconds until the request may be acquired; 0.0 if it was acquired
+    wait: float  #: seconds until the request may be sent; 0.0 if it was counted
     blocked_for: float  #: seconds until Stitch accepts requests again
     silent_for: float  #: seconds until the count is certain again
     reason: str  #: the latest reason why the count was uncertain, as a key of `REASONS`
-    #: The reason why this run found the count uncertain, as a key of `REASONS`; empty if it did not.
+    #: The reason why this run of the script found the count uncertain, as a key of `REASONS`. Empty if the
+    #: script found no such reason.
     lost: str
     hosts: int  #: number of hosts that used the count in the last window, including this host
-    #: For each request, its process and the seconds for which it still counts.
+    #: The process that sent each request, and the number of seconds for which the request still counts.
     requests: Sequence[tuple[str, float]]
 
     @classmethod
@@ -186,7 +187,7 @@ REASONS = {
 
 
 class RedisStore:
-    """The requests of one account that all hosts have sent.
+    """The requests that all hosts have sent for one account.
 
     While Redis cannot be used, methods raise one of the exceptions in `UNAVAILABLE`.
 
@@ -204,7 +205,7 @@ class RedisStore:
         self._ids = (f"{process} {uuid.uuid4().hex[:8]}-{number}" for number in itertools.count(1))
 
     def window(self, host: str, limit: int, *, doubt: str = "") -> Reply:
-        """Return the requests of all hosts that still count against the limit.
+        """Return the requests that still count against the limit, from all hosts.
 
         :param host: id of this host, from its budget file.
         :param doubt: a key of `REASONS` if the count may be wrong. If `doubt` is not empty, no host may send
@@ -213,7 +214,7 @@ class RedisStore:
         return self._run("window", host, Allowance(limit), doubt=doubt)
 
     def new_request(self) -> str:
-        """Return the id of a new request, for `acquire` and `release`."""
+        """Return an id for a new request, to pass to `acquire` and `release`."""
         return next(self._ids)
 
     def acquire(self, host: str, limit: int, request: str, *, doubt: str = "") -> Reply:
@@ -225,7 +226,7 @@ class RedisStore:
         self._run("release", host, Allowance(limit), request=request, seconds=seconds)
 
     def block(self, host: str, limit: int, seconds: float, *, doubt: str = "") -> Reply:
-        """Allow no host to send a request for this number of seconds."""
+        """For this number of seconds, allow no host to send a request."""
         return self._run("block", host, Allowance(limit), seconds=seconds, doubt=doubt)
 
     def test(self) -> None:

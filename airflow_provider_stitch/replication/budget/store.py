@@ -1,9 +1,9 @@
-"""Count the requests of all processes of one host in the budget file.
+"""Count the requests of all processes on one host in the budget file.
 
 SQLite provides the locking. A transaction is atomic, and the lock of a killed process is released. Each call
 opens and closes its own connection. Threads and forked processes therefore never share a connection, and a
 deleted file is created again. A call takes 0.3 to 0.4 ms with 30 requests in the file. A permanent connection
-would save half of this time, but a request to Stitch takes hundreds of milliseconds.
+would save half of this time, which is negligible because a request to Stitch takes hundreds of milliseconds.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ A time that is further in the future was written by a different clock and is ign
 """
 
 UNUSED_FILE_RETENTION = 86_400.0
-"""Seconds until an unused file of an earlier boot or of another host is deleted."""
+"""Seconds until an unused file from an earlier boot or from another host is deleted."""
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS requests (
@@ -66,7 +66,7 @@ _log = logging.getLogger(__name__)
 
 
 class BudgetStore:
-    """The requests of one account that the processes of this host have sent.
+    """The requests that the processes on this host have sent for one account.
 
     Each method runs in one transaction. A damaged file is replaced. If the file cannot be used, methods raise
     OSError or sqlite3.Error.
@@ -89,7 +89,7 @@ class BudgetStore:
         return self._run(lambda db: self._window(db, limit, hosts))
 
     def acquire(self, limit: int, hosts: int = 1) -> float:
-        """Record one request and return 0.0, or return the seconds until a request is available."""
+        """Record one request and return 0.0, or return the number of seconds until a request is available."""
 
         def acquire(db: sqlite3.Connection) -> float:
             db.execute("BEGIN IMMEDIATE")
@@ -103,11 +103,11 @@ class BudgetStore:
         return self._run(acquire)
 
     def record(self) -> None:
-        """Record one request that was acquired from another store."""
+        """Record one request that another store has already allowed."""
         self._run(self._insert)
 
     def release(self) -> None:
-        """Record a response to the oldest request in flight of this process.
+        """Record a response to this process's oldest request in flight.
 
         The count does not depend on which request is updated.
         """
@@ -121,7 +121,7 @@ class BudgetStore:
         )
 
     def block(self, seconds: float) -> None:
-        """Allow no process of this host to send a request for this number of seconds."""
+        """For this number of seconds, allow no process on this host to send a request."""
 
         def block(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
@@ -197,7 +197,7 @@ class BudgetStore:
         )
 
     def _delete_expired(self, db: sqlite3.Connection) -> None:
-        """Delete the rows of all accounts that no longer count, or whose times are from a different clock."""
+        """For all accounts, delete rows that no longer count or whose times are from a different clock."""
         parameters = self._parameters()
         db.execute(
             "DELETE FROM requests WHERE COALESCE(responded_at, sent_at + :max_in_flight) + :window <= :now "
@@ -270,7 +270,7 @@ class BudgetStore:
         self.path.unlink(missing_ok=True)  # SQLite does not roll back an old journal into a new file
 
     def _delete_unused(self) -> None:
-        """Delete unused files of earlier boots of this host, because each boot uses a new file."""
+        """Delete unused files from earlier boots of this host, because each boot uses a new file."""
         for path in self.path.parent.glob(f"{_file_prefix()}*"):
             # Errors are ignored, because an unused file does no harm. Another process may also have deleted
             # it.
@@ -304,7 +304,7 @@ def _clock_id() -> str:
     the wall clock were set back, all requests would be blocked for hours.
 
     If hosts share a folder over the network, each host has its own file, because the boot ids differ.
-    Separate files are intended, because file locks are unreliable between hosts. If containers of one host
+    Separate files are intended, because file locks are unreliable between hosts. If containers on one host
     share a folder, they use the same file, even if their host names differ.
     """
     try:

@@ -22,9 +22,9 @@ DEFAULT_LIMIT = 30
 MAX_IN_FLIGHT_SECONDS = 600.0
 """Seconds after which a request without a response is treated as if it had received its response.
 
-The process that sent the request was probably killed. With the default timeout, a response of Stitch's API is
-complete within 3 minutes. The download of a log may take longer, but Stitch counts the request before the
-download starts. Logs are downloaded from another host.
+If no response has arrived by then, the process that sent the request was probably killed. With the default
+timeout, a response from Stitch's API is complete within 3 minutes. The download of a log may take longer, but
+Stitch counts the request before the download starts. Logs are downloaded from another host.
 """
 
 MAX_BURST = DEFAULT_LIMIT
@@ -52,7 +52,7 @@ class Allowance:
 
     If there is only one host, it may send all requests.
 
-    :param limit: the requests that all hosts together may send in a window.
+    :param limit: number of requests that all hosts together may send in a window.
     """
 
     __slots__ = ("burst", "interval", "limit", "silence")
@@ -71,8 +71,8 @@ def available_in(
 ) -> tuple[float, ...]:
     """Return the number of seconds until each allowed request may be sent, in ascending order.
 
-    :param counted_until: for each request that was sent, the time until which it counts. There may be more
-        than `limit` such requests, if other processes have a higher limit.
+    :param counted_until: for each request that was sent, the time until which it counts. More than `limit`
+        requests may be counted if other processes have a higher limit.
     :param hosts: divide the limit by this number of hosts, because they cannot share a count.
     """
     allowed = Allowance(limit, hosts)
@@ -105,7 +105,7 @@ def _times_limited_by_burst(
 def fair_share(limit: int, requests_of_others: Collection[str]) -> float:
     """Return this process's fair share of the requests in a window.
 
-    The share is the number of requests that the other processes leave, but at least an equal part. The
+    The share is the number of requests that the other processes leave unused, but at least an equal part. The
     process that starts first therefore cannot prevent the other processes from sending requests.
 
     :param requests_of_others: for each request of another process in the window, the id of that process.

@@ -1,7 +1,7 @@
 """Decide whether and when to send a failed request again.
 
 A failure can affect all of Stitch, or only one page or log. After a failure, the poller therefore delays all
-requests of the account, and then sends a different request first. An isolated failure must not block other
+requests for the account, and then sends a different request first. An isolated failure must not block other
 requests.
 """
 
@@ -74,7 +74,8 @@ class Attempts:
     def next_pause(self, error: StitchError, seconds_left: float) -> float | None:
         """Record a failed attempt. Return the number of seconds until the next attempt, or None to give up.
 
-        :param seconds_left: seconds until the deadline. If the pause would last longer, the result is None.
+        :param seconds_left: seconds until the deadline. If the pause would extend beyond the deadline, the
+            method returns None.
         """
         may_retry = self.record_failure(error)
         pause = seconds_before_retry(self.number, getattr(error, "retry_after", None))
@@ -84,7 +85,7 @@ class Attempts:
     def last_error(self, error: StitchError, time_limit: str) -> StitchError:
         """Return the error of the last attempt.
 
-        If the task's time limit prevented another attempt, the message names the limit.
+        If the task's time limit prevented another attempt, the message contains the name of the limit.
         """
         return with_time_limit(error, time_limit) if self.is_out_of_time else error
 
@@ -100,9 +101,9 @@ class _FailureRecord:
 
 
 class Backoff:
-    """The failed requests of one account, and when each of them may be sent again.
+    """The failed requests of one account, and when each request may be sent again.
 
-    All times are seconds of one clock.
+    All times are in seconds, by the same clock.
     """
 
     def __init__(self) -> None:

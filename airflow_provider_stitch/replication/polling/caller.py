@@ -28,12 +28,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Seconds by which a plan is delayed, so that it includes all tasks that start to wait at the same time.
+# Seconds by which the choice of a request is delayed, so that all tasks that start at the same time are
+# considered.
 GATHERING_SECONDS = 0.05
 
 
 class Clock(Protocol):
-    """A clock of this machine for pauses and deadlines. Responses contain Stitch's own time."""
+    """This machine's clock, which is used for pauses and deadlines.
+
+    Stitch's own time is taken from responses.
+    """
 
     def time(self) -> float: ...
 
@@ -71,8 +75,8 @@ class StitchCaller:
         a thread.
     :param budget: the budget of the rate-limited requests. By default, the caller uses the shared budget of
         the account.
-    :param budget_folder: the folder in which the processes of this host share the account's budget. If None,
-        the budget is not shared.
+    :param budget_folder: the folder through which the processes on this host share the account's budget. If
+        None, the budget is not shared.
     """
 
     def __init__(
@@ -184,7 +188,7 @@ class StitchCaller:
 
         :param deadline: when to give up, in seconds since the epoch. If None, there is no deadline.
         :param time_limit: name of the task's time limit that determines the deadline, for error messages.
-        :param on_outage: receives a message for the log after the first failure.
+        :param on_outage: a function that receives a message for the log after the first failure.
         :raises StitchError: if the last attempt fails.
         """
         attempts = Attempts()

@@ -2,15 +2,16 @@
 
 Stitch does not report the progress of a job. The end of a job is therefore estimated from the durations of
 the source's earlier jobs, and the end of loading from earlier loads of the account. If there is no history, a
-job that has run for a long time is expected to run for even longer. All times are seconds of one clock.
+job that has run for a long time is expected to run for even longer. All times are in seconds, by the same
+clock.
 
-The prior and the fit of earlier durations are both log-logistic. The probability that a duration exceeds an
-age is the survival function
+The prior distribution and the distribution that is fitted to earlier durations are both log-logistic. The
+probability that a duration exceeds an age is the survival function
 
     S(age) = 1 / (1 + (age / scale) ** shape)
 
-where `scale` is the median. The prior has shape 1, so its hazard falls with age. The shape of the fit is
-greater if the earlier durations are more regular.
+where `scale` is the median. The prior has shape 1, so its hazard falls with age. The fitted distribution has
+a greater shape if the earlier durations are more regular.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Extraction
 
-# Median of the prior, in seconds. Without a history, the prior is the only estimate.
+# Median of the prior, in seconds. Without earlier durations, the prior is the only estimate.
 PRIOR_SCALE = 60.0
 
 # With a shape of 8, half of the durations are within about 14 % of the median.
@@ -66,7 +67,7 @@ class DurationHistory:
 
 @dataclass(frozen=True, slots=True)
 class CompletionEstimate:
-    """The probability, as a function of time, that the event that a waiter expects has occurred.
+    """The probability that an expected event has occurred, as a function of time.
 
     :param last_checked_at: time of the last check, which found that the event had not occurred.
     :param since: earliest possible time of the event.
@@ -103,10 +104,10 @@ class CompletionEstimate:
         )
 
     def expected_delay(self, at: float) -> float:
-        """Return the expected seconds between the event and its detection by a poll at time `at`.
+        """Return the expected number of seconds from the event until a poll at time `at` detects it.
 
-        If the event has occurred since the last check, it is assumed to have occurred halfway through that
-        period.
+        If the event has occurred since the last check, it is assumed to have occurred halfway between the
+        last check and `at`.
         """
         return max(0.0, at - self.last_checked_at) * self.probability_done(at) / 2
 
@@ -119,11 +120,11 @@ class ObservedDurations:
         self._load_lags: deque[float] = deque(maxlen=HISTORY_LENGTH)
 
     def jobs(self, source_id: int) -> DurationHistory | None:
-        """Return the fit of the durations of a source's jobs, or None if there are no durations."""
+        """Return the distribution of the durations of a source's jobs, or None if no duration is known."""
         return DurationHistory.from_durations(list(self._jobs.get(source_id, {}).values()))
 
     def load_lags(self) -> DurationHistory | None:
-        """Return the fit of the times between the last flush of a source and its last load, or None."""
+        """Return the distribution of the times from a source's last batch to its last load, or None."""
         return DurationHistory.from_durations(self._load_lags)
 
     def record_jobs(self, extractions: Iterable[Extraction]) -> None:
@@ -138,5 +139,5 @@ class ObservedDurations:
                     del durations[next(iter(durations))]
 
     def record_load_lag(self, seconds: float) -> None:
-        """Record the time between the last flush of a source and its last load."""
+        """Record the time from a source's last batch to its last load."""
         self._load_lags.append(seconds)

@@ -24,7 +24,7 @@ _slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKe
 
 
 class SingleFlight(Generic[T]):
-    """Runs an async function at most once at a time, and shares its result between concurrent callers.
+    """Runs an async function for concurrent callers, which share its result. Two runs never overlap.
 
     A caller never receives the result of a run that started before its call. All callers that arrive during a
     run share the next run.
@@ -36,7 +36,7 @@ class SingleFlight(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     def result(self) -> asyncio.Future[T]:
-        """Return a future of the next run's result."""
+        """Return a future for the next run's result."""
         if self._next is None:
             self._next = asyncio.ensure_future(self._run_after(self._running))
         # The run must continue if this caller is cancelled, because other callers need the result.

@@ -1,4 +1,4 @@
-"""The requests that count against Stitch's rate limit, and how to send them."""
+"""Rate-limited requests, and the functions that send them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def send(
 ) -> Page[Extraction] | Page[Load] | ExtractionLog:
     """Send a request and return its page or log.
 
-    :param should_abort: called during the download of a log. If it returns True, the download is stopped.
+    :param should_abort: a function that is called while a log is downloaded. If the function returns True,
+        the download is aborted.
     """
     if request.kind is RequestKind.EXTRACTIONS:
         return client.list_extractions(int(request.key))

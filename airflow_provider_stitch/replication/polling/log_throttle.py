@@ -34,7 +34,7 @@ class LogThrottle:
 
 
 HEARTBEAT_LOG = LogThrottle(1.0)
-"""The throttle of heartbeats, the log lines of tasks that are still waiting."""
+"""The throttle for heartbeats, which are the log lines of tasks that are still waiting."""
 
 PROGRESS_LOG = LogThrottle(0.1, burst=20)
-"""The throttle of log lines about progress and completion, and of warnings."""
+"""The throttle for warnings, and for log lines about progress and completion."""

@@ -1,7 +1,7 @@
 """Cache the pages of a list, and detect how the list is sorted.
 
-An order is checked against the cached pages before it is used, because Stitch documents two different orders
-for the list of loads. Source: Stitch Connect API, "Pagination", "List last loads for an account".
+A sort order is checked against the cached pages before it is used, because Stitch documents two different
+sort orders for the list of loads. Source: Stitch Connect API, "Pagination", "List last loads for an account".
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Maximum number of records that may shift from one page to another between two requests. If more records than
-# this are on the wrong page, the page violates the order.
+# Maximum number of records that may shift from one page to another between two requests. If a larger number
+# of records are on the wrong page, the page violates the order.
 MAX_SHIFTED = 50
 
 # An order is not used if more than 2 of the last 10 pages violated it. Two violations are allowed, because
@@ -44,19 +44,19 @@ ENDS_KEPT = 3
 # find the page again.
 PAGES_KEPT = 30
 
-# The result of a full search for the records of a key is used until this number of requests per page of the
+# The result of a full search for the records with a key is used until this number of requests per page of the
 # list has been sent. Full searches therefore need at most a tenth of all requests.
 COUNT_KEPT = 10
 
 
 class SourceKey(NamedTuple):
-    """The key of an extraction in the list of extractions."""
+    """The sort key of an extraction in the list of extractions."""
 
     source_id: int
 
 
 class StreamKey(NamedTuple):
-    """The key of a load in the list of loads."""
+    """The sort key of a load in the list of loads."""
 
     source_name: str
     stream_name: str
@@ -78,14 +78,14 @@ class PageCache(Generic[T]):
     The sort order of a list determines which page to fetch next. If the order is proven, a search can end
     before all pages were fetched. If no order is proven, a search ends only after each page was fetched once.
 
-    :param sort_keys: one function for each possible order. The function returns the sort key of a record, a
-        `SourceKey` or a `StreamKey`. A page that is not sorted refutes an order permanently. A contradiction
-        between two pages is only a violation, because the list may have changed between the two requests. The
-        cache uses the order with the fewest violations. If several orders have the fewest violations, the
-        cache uses the first of them.
+    :param sort_keys: one function for each possible order. Each function returns a record's sort key, which
+        is a `SourceKey` or a `StreamKey`. If a single page is not sorted in an order, the cache never uses
+        the order again. If two pages contradict an order, the cache only records a violation, because the
+        list may have changed between the two requests. The cache uses the order with the fewest violations.
+        If several orders have equally few violations, the cache uses the first of these orders.
     :param small: a list with at most this number of pages is read in full instead of searched.
-    :param is_documented: whether Stitch documents the first order, so that it is used until a page refutes
-        it.
+    :param is_documented: whether Stitch documents the first order. If True, the first order is used until a
+        page contradicts it.
     """
 
     def __init__(
@@ -119,8 +119,8 @@ class PageCache(Generic[T]):
     def add(self, cached: CachedPage[T], oldest_needed: float) -> None:
         """Add a page, and drop outdated pages.
 
-        :param oldest_needed: a sequence number. Pages with a higher number are kept, because a query needs
-            them.
+        :param oldest_needed: a sequence number. Pages with a higher sequence number are kept, because a query
+            needs them.
         """
         page = cached.page
         self._added += 1
@@ -151,23 +151,23 @@ class PageCache(Generic[T]):
                 self._older_bounds = None
 
     def remember_pages(self, key: Hashable, *pages: int) -> None:
-        """Remember which pages contained the records of a key."""
+        """Remember which pages contained the records with a key."""
         self._known_pages[key] = pages
 
     def known_pages(self, key: Hashable) -> tuple[int, ...]:
-        """Return the pages on which the records of a key were last found."""
+        """Return the pages on which the records with a key were last found."""
         return self._known_pages.get(key, ())
 
     def has_known_page(self, key: Hashable) -> bool:
-        """Return whether a record of a key was found before."""
+        """Return whether a record with a key was found before."""
         return key in self._known_pages
 
     def remember_count(self, key: Hashable, records: int) -> None:
-        """Remember how many records of a key were found by a search of all relevant pages."""
+        """Remember how many records with a key were found in a search of all relevant pages."""
         self._counts[key] = records, self._added
 
     def known_count(self, key: Hashable) -> float:
-        """Return how many records of a key were found by a recent full search.
+        """Return how many records with a key were found in a recent full search.
 
         If there was no recent full search, return infinity.
         """
@@ -180,10 +180,10 @@ class PageCache(Generic[T]):
         return sorted(recent, key=lambda cached: cached.sequence)
 
     def next_page(self, key: SourceKey | StreamKey, after_sequence: int) -> int | None:
-        """Return the page to fetch next in a search for all records of a key.
+        """Return the page to fetch next in a search for all records with a key.
 
-        Pages that were requested after `after_sequence` are not fetched again. Return None if all records of
-        the key are on pages that were requested after `after_sequence`.
+        Pages that were requested after `after_sequence` are not fetched again. Return None if all records
+        with the key are on pages that were requested after `after_sequence`.
         """
         recent = self._recent(after_sequence)
         known = self._listed_known_pages(key)
@@ -236,7 +236,7 @@ class PageCache(Generic[T]):
         )
 
     def _usable_orders(self) -> list[SortOrder]:
-        """Return the orders that are not refuted, sorted by their number of violations.
+        """Return the possible orders, sorted by their number of violations.
 
         If the list is short or only one page is known, it may be sorted by chance, so no order is returned.
         """
@@ -305,16 +305,16 @@ def _first_key(records: Sequence[Any], key_of: Callable[[Any], Any]) -> Any:
 
 
 def _ascending_pairs(records: Sequence[Any], key_of: Callable[[Any], Any]) -> int:
-    """Return how many pairs of adjacent records of different sources are in ascending order.
+    """Return how many pairs of adjacent records from different sources are in ascending order.
 
-    Pairs of records of the same source are ignored, because records may be sorted only within each source.
+    Pairs of records from the same source are ignored, because records may be sorted only within each source.
     """
     known = [(record.source_name, key) for record in records if (key := key_of(record)) is not None]
     return sum(one[0] != other[0] and one[1] < other[1] for one, other in pairwise(known))
 
 
 def _misplaced(keys: Sequence[Any], other: PageBounds, *, is_later: bool) -> int:
-    """Return how many keys of a page contradict its position before or after another page.
+    """Return how many keys on a page contradict the page's position before or after another page.
 
     :param is_later: whether the page with the keys comes after the other page.
     """

@@ -38,7 +38,7 @@ def next_page_to_fetch(
     :param key: the sort key of the records. Several records may have this key.
     :param bounds: bounds of the pages that were fetched in this search.
     :param last_page: the number of pages, or None if it is unknown.
-    :param last_known_page: number of the page on which a record of the key was found before.
+    :param last_known_page: number of the page on which a record with the key was found before.
     :param older_bounds: bounds of the pages that were fetched before this search.
     :param fetched: numbers of the pages that were fetched in this search, even if their bounds are unknown.
     """
@@ -46,7 +46,7 @@ def next_page_to_fetch(
         last_page = max([last_known_page or 1, *bounds])
     low, high = _possible_pages(key, bounds, last_page)
     if last_known_page is not None:
-        # The record is probably still on this page or on an adjacent page.
+        # The record is probably still on the last known page or on an adjacent page.
         for page in (min(last_known_page, last_page), last_known_page - 1, last_known_page + 1):
             if low <= page <= high and page not in bounds and page not in fetched:
                 return page
@@ -57,7 +57,7 @@ def next_page_to_fetch(
 
 
 def _possible_pages(key: Any, bounds: Mapping[int, PageBounds], last_page: int) -> tuple[int, int]:
-    """Return the first and last page that may contain records of a key."""
+    """Return the first and last page that may contain records with a key."""
     low, high = 1, last_page
     for number, page in bounds.items():
         if page.first is None:

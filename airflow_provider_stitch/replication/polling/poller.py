@@ -81,7 +81,7 @@ class AccountPoller:
         self._loads: PageCache[Any] = loads_cache()
         self._pending: dict[Query[Any], None] = {}  # queries in order of submission
         self._in_flight: dict[LimitedRequest, asyncio.Task[None]] = {}
-        self._latest_sequence = next_sequence()  # at least as high as the sequence number of any request
+        self._latest_sequence = next_sequence()  # no request has a higher sequence number
         self._requested_at: dict[LimitedRequest, float] = {}
         self._backoff = Backoff()
         self._wake_up = asyncio.Event()
@@ -89,8 +89,8 @@ class AccountPoller:
 
     @property
     def latest_sequence(self) -> int:
-        """A sequence number that no request has exceeded so far."""
-        if redis_time := self.sharing.latest_time():  # with Redis, sequence numbers are times of Redis
+        """An upper limit for the sequence numbers of all requests so far."""
+        if redis_time := self.sharing.latest_time():  # with Redis, sequence numbers are the server's times
             self._latest_sequence = next_sequence(redis_time)
         return self._latest_sequence
 
@@ -100,7 +100,7 @@ class AccountPoller:
         return self._loads.last_page or 1
 
     def submit(self, query: Query[T]) -> asyncio.Future[QueryResult[T] | Notice | None]:
-        """Submit a query, and return a future of its result.
+        """Submit a query, and return a future for its result.
 
         The result is None if the query expires. If the result is a `Notice`, log it and submit the query
         again. The future raises a StitchError if the request fails. Always call `cancel` afterwards.
@@ -198,7 +198,7 @@ class AccountPoller:
             window = budget.window()
             return next_request(candidates, window, now), window
 
-        # Plan in a thread, because the budget may be in a file and planning thousands of queries takes time.
+        # Plan in a thread, because reading the budget's file and planning thousands of queries take time.
         request_or_pause, window = await asyncio.to_thread(plan)
         if isinstance(request_or_pause, SecondsUntilBudget):
             await self._report_budget_wait(window)
@@ -216,7 +216,7 @@ class AccountPoller:
         return queries_by_request
 
     async def _report_budget_wait(self, window: Window) -> None:
-        """Notify each waiter that has not yet logged that it is waiting for a free request."""
+        """Notify the waiters that no request is free, except those that have already logged the notice."""
         notice = budget_notice(window)
         async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
             query.resolve(notice)
@@ -232,7 +232,7 @@ class AccountPoller:
             lease = await self.sharing.lease(request, self._min_useful_sequence(request), now)
             if isinstance(lease, SharedPage):
                 await self._handle_shared_page(request, client, lease, now)
-            elif not isinstance(lease, LeasedElsewhere):  # if leased elsewhere, the poller plans again
+            elif not isinstance(lease, LeasedElsewhere):  # if another process has the lease, plan again
                 await self._send(request, client, lease, now)
         finally:
             del self._in_flight[request]
@@ -241,7 +241,7 @@ class AccountPoller:
     async def _send(
         self, request: LimitedRequest, client: StitchClient, lease: Lease | None, requested_at: float
     ) -> None:
-        """Send a request, and then resolve its queries or schedule a retry."""
+        """Send a request, and then resolve the queries that need it or schedule a retry."""
         sequence = self._latest_sequence = next_sequence(self.sharing.latest_time())
         for query in self._queries_for(request):
             query.requests_sent += 1
@@ -270,7 +270,7 @@ class AccountPoller:
     # --- Pages of other processes -----------------------------------------------------------------------
 
     async def _use_shared_pages(self, now: float) -> bool:
-        """Resolve queries from pages that other processes requested, and return whether there were any."""
+        """Resolve queries from pages that other processes requested, and return whether any page was used."""
         needed = {request: self._min_useful_sequence(request) for request in self._queries_by_request()}
         pages = await self.sharing.read_pages(needed, now)
         for request, shared in pages.items():
@@ -280,7 +280,7 @@ class AccountPoller:
         return bool(pages)
 
     def _min_useful_sequence(self, request: LimitedRequest) -> int:
-        """Return the sequence number that a page must exceed to be useful for any query of the request."""
+        """Return the sequence number that a page must exceed to be useful for any query that needs it."""
         after = min((query.after_sequence for query in self._queries_for(request)), default=0)
         if request.kind is RequestKind.LOG:
             return after
@@ -313,7 +313,7 @@ class AccountPoller:
             self._cache_page(request, empty_page(request, page.responded_at), sequence, requested_at)
         self._cache_page(request, page, sequence, requested_at)
         if request.kind is RequestKind.LOADS and self._loads.stream_id_index is not None:
-            # Stream ids only reduce the number of requests, so a failure to load them is not an error.
+            # If the stream ids cannot be loaded, polling continues, because they only save requests.
             names = {query.source_name for query in self._pending if isinstance(query, LoadsQuery)}
             await self._loads.stream_id_index.load(client, page.records, names)
             self._loads.check_stream_id_order()
@@ -364,13 +364,13 @@ class AccountPoller:
             return None
         self.outage_error = None
         self._backoff.reset(request)
-        # Requests for this log have failed repeatedly. Waiters can continue without a log.
+        # Requests for the log have failed repeatedly, but waiters can continue without a log.
         if is_isolated_log_failure or (is_log and isinstance(error, StitchBadRequest)):
             return ExtractionLogUnavailable(str(error))
         return error
 
     async def _record_outage(self, error: StitchError, *, is_first_attempt: bool) -> None:
-        """Store the error of an outage. The first failure of an outage notifies all waiters."""
+        """Store the error of an outage. After the first failure of an outage, notify all waiters."""
         previous_error, self.outage_error = self.outage_error, error
         if previous_error is None and is_first_attempt:
             notice = Notice(f"{error} Retrying until Stitch responds.")
@@ -393,7 +393,7 @@ def account_poller(caller: StitchCaller) -> AccountPoller:
     """Return the poller that all waiters of the caller's account share in the running event loop."""
     pollers = _pollers.setdefault(asyncio.get_running_loop(), {})
     if caller.account not in pollers:
-        # The poller must not share a session's caller, because a session may replace the client.
+        # The poller needs its own caller, because a session may replace the client of its caller.
         own_caller = StitchCaller(caller.client, clock=caller.clock, budget=caller.budget)
         pollers[caller.account] = AccountPoller(own_caller)
     pollers[caller.account].sharing.set_redis(caller.client.redis, caller.account)

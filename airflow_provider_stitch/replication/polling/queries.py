@@ -1,4 +1,4 @@
-"""Queries of waiters, and the requests that can resolve the queries."""
+"""Queries that waiters submit, and the requests that can resolve the queries."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class QueryResult(Generic[T]):
     """The result of a query, from one or more responses."""
 
     value: T
-    stitch_time: datetime | None  #: Stitch's time of the oldest response
+    stitch_time: datetime | None  #: time of the oldest response, by Stitch's clock
     requested_at: float  #: time of the oldest request, by this machine's clock
     sequence: int  #: sequence number of the oldest request; pass it as `after_sequence` to get a newer result
     pages: tuple[int, ...] = ()  #: numbers of the pages that contain the result; empty for a log
@@ -49,7 +49,8 @@ class Notice(NamedTuple):
     """A message that a waiter logs before it continues to wait for its result."""
 
     message: str
-    is_budget_wait: bool = False  #: True if no request is free, False if an outage has started
+    #: True if the notice is about a lack of free requests, False if it is about an outage.
+    is_budget_wait: bool = False
 
 
 def budget_notice(window: Window) -> Notice:
@@ -77,7 +78,7 @@ class Query(ABC, Generic[T]):
     after_sequence: int
     #: Requests that can resolve the query, or narrow the search for the page that can resolve it.
     requests: tuple[LimitedRequest, ...] = field(default=(), init=False)
-    #: Whether to send the request as soon as the rate limit allows.
+    #: Whether to send the request as soon as the rate limit allows it.
     immediate: bool = field(default=False, init=False)
     #: Whether the waiter has not yet logged that it is waiting for a free request.
     expects_budget_notice: bool = field(default=False, init=False)

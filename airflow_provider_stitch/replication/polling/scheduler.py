@@ -4,8 +4,8 @@ The decision is a pure function of estimates, budget and time. A finished phase 
 that contains its result is polled. For each page, the scheduler adds up the expected detection delays of all
 waiters that need the page (see `completion`). The page with the largest sum is polled as soon as this sum
 exceeds a threshold. The threshold is the *shadow price* of a request, in seconds of delay. The shadow price
-is chosen so that the expected polls use up exactly the requests of the next 10 minutes. The threshold is low
-if one task waits, and high if a thousand tasks wait.
+is chosen so that the expected polls use exactly the requests that the budget allows in the next 10 minutes.
+The threshold is low if one task waits, and high if a thousand tasks wait.
 
 The number of polls and the threshold follow from a square-root rule. Suppose that events occur on a page at a
 rate of r per second, and that the page is polled every T seconds. On average, an event is noticed T/2 seconds
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 # The end of each step of the forecast, in seconds from now.
 HORIZON_STEPS = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
-# One request in 15 is reserved for the polls of a log and of loads that follow an extraction. If the number
-# of pages exceeds a third of the budget, no request is reserved, because the pages need all requests.
+# One request in 15 is reserved for the polls of logs and loads that follow an extraction. If the number of
+# pages exceeds a third of the budget, no request is reserved, because the pages need all requests.
 RESERVE_ONE_IN = 15
 
 # Fractions of the interval between evenly spread requests, which is 20 s for 30 requests in 10 minutes. A
@@ -53,7 +53,8 @@ RESERVE_ONE_IN = 15
 MIN_POLL_FRACTION = 0.15
 REPLAN_FRACTION = 0.25
 
-# Maximum number of estimates for computing the threshold. If there are more estimates, a sample is used.
+# Maximum number of estimates from which the threshold is computed. If there are more estimates, a sample is
+# used.
 MAX_SAMPLE = 1000
 
 
@@ -67,7 +68,8 @@ class Candidate:
 
     request: LimitedRequest
     estimates: Sequence[CompletionEstimate]  #: estimates of the waiters that need the request
-    immediate: bool = False  #: whether a waiter needs the response as soon as the rate limit allows
+    #: Whether a waiter needs the response as soon as the rate limit allows the request.
+    immediate: bool = False
     requested_at: float = -math.inf  #: when the request was last sent
 
     def is_due(self, now: float) -> bool:
@@ -82,7 +84,7 @@ class Candidate:
 def next_request(candidates: Sequence[Candidate], window: Window, now: float) -> LimitedRequest | float:
     """Return the request to send now, or the number of seconds to wait before planning again.
 
-    :param candidates: the requests that a waiter needs and that are not in flight.
+    :param candidates: requests that at least one waiter needs and that are not in flight.
     :param now: the current time, by the clock of the estimates.
     """
     even_interval = WINDOW / len(window.available_in)
@@ -165,7 +167,7 @@ def _free_requests(seconds: float, window: Window) -> float:
 
 
 def _seconds_until_threshold(threshold: float, candidate: Candidate, now: float) -> float:
-    """Estimate the seconds until the expected delay reaches the threshold.
+    """Estimate the number of seconds until the expected delay reaches the threshold.
 
     The expected delay grows with the square of the time.
     """

@@ -1,6 +1,6 @@
-"""Number the requests of this process in ascending order.
+"""Assign ascending sequence numbers to the requests of this process.
 
-All pollers of the process share the numbers, because a sensor that pokes uses a new poller for each poke. If
+All pollers in the process share one counter, because a sensor that pokes uses a new poller for each poke. If
 pages are shared with other processes, the numbers are times (see `shared_pages`).
 """
 
@@ -14,7 +14,7 @@ _lock = threading.Lock()
 
 
 def next_sequence(at_least: int = 0) -> int:
-    """Return a number that is higher than all previous numbers, and at least `at_least`."""
+    """Return a sequence number that is higher than all previous numbers, and at least `at_least`."""
     global _latest  # noqa: PLW0603 - one counter per process
     with _lock:
         _latest = max(_latest + 1, at_least)

@@ -1,13 +1,13 @@
 """Share the pages of an account's lists with other processes through Redis.
 
-A process that has requested a page publishes the page together with the time of the request. A waiter of
-another process uses this page instead of sending a request, if the page was requested after the waiter began
-to need it. A lease ensures that only one process at a time requests a page.
+A process that has requested a page publishes the page together with the time of the request. A waiter in
+another process uses the published page instead of sending a request, if the page was requested after the
+waiter began to need it. A lease ensures that only one process at a time requests a page.
 
 All times are in microseconds, by the clock of the Redis server. The times of requests also serve as their
 sequence numbers (see `sequence`), so that requests of different processes can be compared. A process
 estimates the server's time from its last call. The process uses the latest possible time as the time at which
-a waiter began to need a page, and the earliest possible time as the time of a request. An error of the
+a waiter began to need a page, and the earliest possible time as the time of a request. An error in the
 estimate therefore never makes a page seem newer than it is.
 
 Redis contains only those fields of records that waiters use, and no logs or secrets. Pages expire.
@@ -47,15 +47,15 @@ PAGE_RETENTION_MS = 600_000
 LEASE_MS = 35_000
 """Milliseconds until the lease of a killed process expires.
 
-A response usually takes less than a second. If a response takes longer than the lease, another process
-requests the page too.
+A response usually takes less than a second. If the lease expires before the response arrives, another process
+may request the page as well.
 """
 
 MAX_TIME = 2**53
 """A time that is later than all other times. Lua represents integers exactly up to this value."""
 
 RETRY_INTERVAL = 5.0
-"""Seconds before using the Redis server again after a failure."""
+"""Number of seconds after a failure before the Redis server is used again."""
 
 FIELDS = {
     RequestKind.EXTRACTIONS: (
@@ -77,7 +77,7 @@ FIELDS = {
         "error_state",
     ),
 }
-"""The published fields of a record. Waiters use no other fields."""
+"""The published fields of a record. Waiters do not use the other fields of a record."""
 
 PARSERS: dict[RequestKind, Callable[[object], Any]] = {
     RequestKind.EXTRACTIONS: Extraction.from_json,
@@ -158,19 +158,20 @@ class SharedPages:
         self._retry_at = float("-inf")
         # The server's time at the latest call, and this process's monotonic times before and after the call.
         self._sample: tuple[int, float, float] | None = None
-        # The first known time of the server. Pages with an earlier time are not used, because the process
-        # cannot compare them with the times at which its waiters began to need a page.
+        # The server's time at the first call. Pages that were requested earlier are not used, because the
+        # process cannot compare the times of their requests with the times at which its waiters began to need
+        # a page.
         self._first_time = MAX_TIME
 
     def latest_time(self) -> int | None:
-        """Return the latest possible time of the server now, or None if the server was never reached."""
+        """Return the latest time that the server's clock may show, or None if no call has succeeded."""
         if self._sample is None:
             return None
         at, before, _ = self._sample
         return at + _microseconds(self._monotonic() - before)
 
     def earliest_time(self) -> int:
-        """Return the earliest possible time of the server now.
+        """Return the earliest time that the server's clock may show.
 
         Call this method only while holding a lease.
         """
@@ -244,7 +245,7 @@ class SharedPages:
             return None
 
     def _parse(self, request: LimitedRequest, at: bytes, content: bytes) -> SharedPage | None:
-        """Return a published page, or None if another version of this package used a different format."""
+        """Return a published page, or None if another package version published it in a different format."""
         try:
             page = _page_of(request.kind, content)
         except (ValueError, LookupError, TypeError, zlib.error, UnexpectedResponse):
@@ -260,7 +261,7 @@ class SharedPages:
 
 
 def _content_of(kind: RequestKind, page: Page[Any]) -> bytes | None:
-    """Return the published form of a page, or None if the page contains malformed records."""
+    """Return the bytes to publish for a page, or None if the page contains malformed records."""
     if page.malformed:
         return None
     records = [{name: each.raw[name] for name in FIELDS[kind] if name in each.raw} for each in page.records]

@@ -52,7 +52,7 @@ class PageSharing:
         return (self._pages.latest_time() or 0) if self._pages is not None else 0
 
     def seconds_until_unleased(self, request: LimitedRequest, now: float) -> float:
-        """Return how long to wait for a page that another process is requesting, in seconds."""
+        """Return the number of seconds to wait for a page that another process is requesting."""
         return max(0.0, min(RECHECK_INTERVAL, self._leased_until.get(request, now) - now))
 
     async def read_pages(
@@ -75,7 +75,7 @@ class PageSharing:
     ) -> SharedPage | Lease | LeasedElsewhere | None:
         """Return a page that has just been published, or a lease to request the page.
 
-        Return `LeasedElsewhere()` if another process is requesting the page. After this result,
+        Return `LeasedElsewhere()` if another process is requesting the page. In that case,
         `seconds_until_unleased` delays the next attempt. Return None if the response is not shared.
         """
         if self._pages is None or request.kind is RequestKind.LOG:

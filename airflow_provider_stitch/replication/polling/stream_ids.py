@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Stream
 
-# Maximum number of sources to add while searching for the stream id at one position of a page.
+# Maximum number of sources whose streams are requested to find one stream id.
 MAX_ATTEMPTS_PER_POSITION = 3
 
 
@@ -87,7 +87,7 @@ class StreamIdIndex:
                 self._ids[key] = stream.stream_id if key not in self._ids else None
 
     def _next_source(self, page: Sequence[Load], wanted: Collection[str]) -> str | None:
-        """Return the source to add next, in order to find loads of the wanted sources."""
+        """Return the source whose streams should be added next, to find the loads of the wanted sources."""
         for source_name in wanted:
             if source_name not in self._sources:
                 return source_name

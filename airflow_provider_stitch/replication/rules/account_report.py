@@ -1,4 +1,7 @@
-"""Report the last extraction, the loads and the pause of each source of an account. Pure functions."""
+"""Report the last extraction and the loads of each source in an account, and whether the source is paused.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Extraction, Load, Source
 
-MAX_MESSAGE_LENGTH = 500  #: maximum number of characters of an extraction's error message
+MAX_MESSAGE_LENGTH = 500  #: maximum length of an extraction's error message, in characters
 MAX_SOURCES = 20  #: maximum number of sources with problems in one message
 MAX_STREAMS = 5  #: maximum number of streams in error per source in one message
 
@@ -40,9 +43,9 @@ class SourceState:
     #: "succeeded", "failed" or "terminated"; None if there was no extraction in the last 60 days.
     last_extraction: str | None = None
     last_extraction_at: str | None = None  #: when the last extraction ended
-    extraction_error: str | None = None  #: message of the failed part of the last extraction
+    extraction_error: str | None = None  #: error message from the part of the last extraction that failed
     job_name: str | None = None  #: name of the last extraction's job
-    last_load_at: str | None = None  #: time of the last load of any stream
+    last_load_at: str | None = None  #: time of the source's last load
     hours_since_last_load: float | None = None  #: age of the last load when it was listed
     #: The destination's message for each stream in error, by stream name.
     streams_in_error: dict[str, str] = field(default_factory=dict)
@@ -125,7 +128,7 @@ def remove_deselected(state: SourceState, selected: Collection[str], known: Coll
 
 
 def problem_message(client_id: int, states: Sequence[SourceState], total: int) -> str:
-    """Return the error message of a check that found problems.
+    """Return the error message for a check that found problems.
 
     :param states: the sources with problems.
     :param total: number of sources that were checked.

@@ -1,7 +1,7 @@
-"""Parse arguments after their templates have been rendered. Pure functions.
+"""Parse arguments after their templates have been rendered.
 
-Jinja renders every template as a string unless the DAG sets `render_template_as_native_obj`. A list argument
-may therefore arrive as a string.
+All functions are pure. Jinja renders every template as a string unless the DAG sets
+`render_template_as_native_obj`. A list argument may therefore arrive as a string.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def parse_choice(value: object, name: str, choices: Iterable[str], *, optional: 
     """Return a value if it is one of the allowed words.
 
     :param name: name of the argument, for the error message.
-    :param optional: whether None, or a string that a template renders for None, is also allowed.
+    :param optional: whether None, or a string that a template renders for None, is allowed as well.
     :raises ValueError: if the value is not allowed.
     """
     text = value.strip() if isinstance(value, str) else value

@@ -1,7 +1,7 @@
-"""Decide whether a goal is reached and, if not, which information is needed next. Pure functions.
+"""Decide whether a goal is reached and, if not, which information is needed next.
 
-A goal is one phase of one job of a source (see `goal.Goal`). Stitch's messages use the word
-"discovery" for the structure sync.
+All functions are pure. A goal is one phase of a source's job (see `goal.Goal`). Stitch's messages use the
+word "discovery" for the structure sync.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 class Need(Enum):
     """Information that an evaluation needs from Stitch.
 
-    Requests for the first three members are rate-limited.
+    Requests for the first three kinds of information are rate-limited.
     """
 
     EXTRACTION = "the source's last completed extraction"
@@ -66,7 +66,8 @@ class Evaluation:
     def needs_several_polls(self, observations: Observations) -> bool:
         """Return whether several polls are needed for a conclusive evaluation.
 
-        Only repeated polls can show that an old load error clears, or that a missing log becomes available.
+        An old load error may clear, and an incomplete or missing log may become complete, before the next
+        poll.
         """
         may_have_old_error = any(status.state == "waiting" and status.has_error for status in self.streams)
         return may_have_old_error or (Need.LOG in self.needs and bool(observations.incomplete_log_times))
@@ -81,14 +82,15 @@ def evaluate(goal: Goal, observations: Observations) -> Evaluation:
 
 def _evaluate_preconditions(goal: Goal, observations: Observations) -> Evaluation | None:
     """Return an evaluation if information is missing or a stream is unknown. Otherwise, return None."""
-    if goal.streams is not None:  # a misspelled stream name must fail at once, and not after hours
+    # A task with a misspelled stream name must fail at once, and not after hours.
+    if goal.streams is not None:
         if observations.streams is None:
             return _running(Need.STREAMS)
         try:
             select_streams(observations.streams, goal.streams)
         except UnknownStream as error:
             return Evaluation("failed", failure=error)
-    # Poll the loads early, because later polls cannot distinguish old load errors from new ones.
+    # Poll the loads early, because later polls cannot distinguish old load errors from new errors.
     needs_loads = goal.phase in ("preparation", "loading")
     if needs_loads and observations.loads is None and observations.needs_baseline:
         return _running(Need.LOADS)
@@ -142,9 +144,9 @@ def _is_check_recent(goal: Goal, check: ConnectionCheck) -> bool:
     if goal.job_name is not None and check.name == goal.job_name:
         return True
     if goal.started_after is None and not _is_check_name(goal.job_name):
-        return True  # the goal requires neither a particular check nor a start time
+        return True  # the goal accepts any connection check
     required_start = goal.started_after or goal.started_at
-    # The start time in the name of a connection check is more precise than its `start_time`.
+    # The start time in the name of a connection check is more precise than the field `start_time`.
     check_start = job_start_time(check.name) or check.start_time
     return required_start is not None and check_start is not None and check_start >= required_start
 

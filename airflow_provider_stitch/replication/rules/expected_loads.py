@@ -1,8 +1,8 @@
-"""Determine the loads that a job requires, from the extraction's log. Pure functions.
+"""Determine from an extraction's log which loads the job requires.
 
-A complete log contains evidence of every stream that had rows. If a log is incomplete, a load is expected for
-each stream with evidence of rows, and every other selected stream may have had rows. Source of the rules:
-Stitch's extraction logs; the source code of target-stitch.
+All functions are pure. A complete log reports every stream that had rows. If a log is incomplete, a load is
+expected for each reported stream, and every other selected stream may have had rows as well. Source of the
+rules: Stitch's extraction logs; the source code of target-stitch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedLoad:
-    """A load that must finish before a job's rows of one stream are in the warehouse.
+    """A load that must finish before one stream's rows from a job are in the warehouse.
 
     One expected load covers several streams if the log does not distinguish them.
     """
@@ -38,9 +38,9 @@ class ExpectedLoad:
     longest_gap: timedelta = timedelta(0)  #: the longest time between two batches of the stream
     #: The earliest possible time of the last batch; None if `last_batch_at` is exact.
     last_batch_not_before: datetime | None = None
-    rows_confirmed: bool = True  #: whether the log contains evidence that the stream had rows
+    rows_confirmed: bool = True  #: whether the log proves that the stream had rows
     stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
-    #: The number of streams per load name. Names that no other stream shares are omitted.
+    #: How many streams share each load name, omitting names that belong to only one stream.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -84,14 +84,14 @@ def unknown_names(expected: Iterable[ExpectedLoad]) -> list[str]:
 
 
 class _Evidence(NamedTuple):
-    """A log's evidence of rows for one or more streams that share a name."""
+    """What a log reports about one stream, or about several streams with the same name."""
 
     streams: tuple[Stream, ...]
     log: StreamLog
 
 
 def _evidence_in(log: ExtractionLog, names: StreamNames) -> list[_Evidence]:
-    """Match the names in a log to streams, and merge the evidence of each stream with several names."""
+    """Match the names in a log to streams, and merge the log entries of a stream with several names."""
     merged: dict[frozenset[str] | str, _Evidence] = {}
     covered: set[str] = set()
     # Names with batches come first, because a tap can count the same rows under a different name.
@@ -99,7 +99,7 @@ def _evidence_in(log: ExtractionLog, names: StreamNames) -> list[_Evidence]:
         streams = names.find_all(logged.name)
         ids = frozenset(stream.tap_stream_id for stream in streams)
         if not logged.batches and (covered & ids or not any(stream.selected for stream in streams)):
-            continue  # taps also count rows of endpoints and parents that are never loaded
+            continue  # taps also count rows of endpoints and parent streams that are never loaded
         key = ids or logged.name
         previous = merged.get(key)
         merged[key] = _Evidence(streams, _merge(previous.log, logged) if previous else logged)
@@ -120,7 +120,7 @@ def _tap_rows_by_id(log: ExtractionLog, names: StreamNames) -> dict[str, int]:
 
 
 def _with_tap_rows(evidence: _Evidence, tap_rows: dict[str, int]) -> StreamLog:
-    """Use the tap's counters as evidence of rows and, with the Avro target, also as the number of rows."""
+    """Use the tap's counters as proof of rows and, with the Avro target, as row counts."""
     counts = [tap_rows.get(stream.tap_stream_id) for stream in evidence.streams]
     known = [rows for rows in counts if rows is not None]
     logged = replace(evidence.log, certain=evidence.log.certain or bool(known))
@@ -130,7 +130,7 @@ def _with_tap_rows(evidence: _Evidence, tap_rows: dict[str, int]) -> StreamLog:
 
 
 def _merge(one: StreamLog, other: StreamLog) -> StreamLog:
-    """Combine the evidence for one stream that is logged under two names."""
+    """Merge the log entries of one stream that is logged under two names."""
     last_batch_at, gap = None, timedelta(0)
     if one.last_batch_at is not None and other.last_batch_at is not None:
         last_batch_at = max(one.last_batch_at, other.last_batch_at)
@@ -155,7 +155,7 @@ def _expected_load(
 ) -> ExpectedLoad:
     streams, logged = evidence
     last_batch_at, last_batch_not_before = _batch_times(logged, log, job)
-    # If several selected streams share the name, a load may belong to any of them.
+    # If several selected streams share the name, a load may belong to any of these streams.
     is_unique = len(streams) == 1 and not names.has_namesake(streams[0])
     is_single_batch = log.complete and logged.one_request and is_unique and last_batch_not_before is None
     load_names = _logged_load_names(streams, logged)
@@ -174,7 +174,7 @@ def _expected_load(
 
 
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
-    """Return the latest possible time of the last batch and, unless exact, the earliest possible time."""
+    """Return the latest possible time of the last batch, and the earliest possible time or None if exact."""
     if logged.last_batch_at is None:
         return job.ended_at, job.started_at
     if logged.has_marker:  # the Avro target may write a marker long after it has sent the rows
@@ -189,9 +189,9 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
 def _possible_loads(
     streams: Sequence[Stream], names: StreamNames, covered: set[str], job: JobTimes
 ) -> Iterator[ExpectedLoad]:
-    """Yield an expected load for each selected stream without evidence of rows.
+    """Yield an expected load for each selected stream for which the log reports no rows.
 
-    If the stream had rows, they may have been sent at any time during the extraction.
+    Rows that the log does not report may have been sent at any time during the extraction.
     """
     for stream in streams:
         if stream.selected and stream.tap_stream_id not in covered:
@@ -210,7 +210,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return the number of streams per load name, for names that other streams share."""
+    """Return how many streams share each load name, omitting names that belong to only one stream."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

@@ -1,8 +1,8 @@
-"""Evaluate the extraction of a job, including its structure sync. Pure functions.
+"""Evaluate the extraction of a job, including its structure sync.
 
-Stitch lists only the last *completed* job of each source. If a started job is not listed, it is therefore
-still running, or a later job has replaced it in the list. Source of the rules: Stitch Connect API,
-"Extraction object", "List last extraction jobs for an account".
+All functions are pure. Stitch lists only the last *completed* job of each source. If a started job is not
+listed, it is therefore still running, or a later job has replaced it in the list. Source of the rules: Stitch
+Connect API, "Extraction object", "List last extraction jobs for an account".
 """
 
 from __future__ import annotations
@@ -38,12 +38,13 @@ LOG_TIMEOUT = timedelta(minutes=5)
 # Stitch ends an extraction after 24 hours. One more hour allows for the delay until the job is listed.
 MAX_JOB_DURATION = timedelta(hours=25)
 
-# Maximum number of characters of a quoted message. Stitch's descriptions can be long exception texts.
+# Maximum length of a message from Stitch that is quoted in an error, in characters. Stitch's messages can be
+# long exception texts.
 MAX_MESSAGE_LENGTH = 1_000
 
 _PHASES = ("Discovery", "Tap", "Target")
 
-# Discovery is not required, because some taps have no discovery and leave its exit status null.
+# The phase Discovery is not required, because some taps have no discovery, and its exit status is then null.
 _REQUIRED_PHASES = {"Tap", "Target"}
 
 
@@ -168,7 +169,7 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
 
 
 def _phase_exits(listed: Extraction) -> tuple[PhaseExit, ...]:
-    """Return the exit of each phase that has ended and therefore has an exit status."""
+    """Return the outcome of each phase that has ended, based on its exit status."""
     statuses = (listed.discovery_exit_status, listed.tap_exit_status, listed.target_exit_status)
     descriptions = (listed.discovery_description, listed.tap_description, listed.target_description)
     return tuple(
@@ -209,7 +210,7 @@ def _evaluate_superseded(
 
 
 def _latest_end(goal: Goal, later: Extraction | None) -> datetime | None:
-    """Return the latest possible end of a job whose log does not contain the end."""
+    """Return the latest possible end time of a job if its log does not contain the end."""
     if later is not None:
         return exact_start_time(later)
     return None if goal.started_at is None else goal.started_at + MAX_JOB_DURATION
@@ -253,7 +254,7 @@ _ADVICE = {
 
 
 def _failure(goal: Goal, job_name: str, cause: PhaseExit | None, log: ExtractionLog | None) -> StitchError:
-    """Return the error of a failed extraction.
+    """Return the error for a failed extraction.
 
     :param cause: the phase that failed. If None, the job was terminated.
     """

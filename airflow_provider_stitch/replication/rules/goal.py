@@ -1,4 +1,4 @@
-"""The goal of a wait: one phase of one job of one source."""
+"""The goal of a wait, which is one phase of a source's job."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TIME_FIELDS = {"started_after", "running_at", "job_started_at"}
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """One phase of one job of one source.
+    """One phase of a source's job.
 
     Exactly one of `job_name`, `started_after` and `running_at` identifies the job. All times are in UTC, by
     Stitch's clock, except a `started_after` that a user passed.
@@ -42,8 +42,8 @@ class Goal:
     job_name: str | None = None
     #: Wait for the first job that started at or after this time. Sensors of scheduled jobs set this field.
     started_after: datetime | None = None
-    #: Wait for the job that was running at this time. If Stitch refuses a start because a job is running, it
-    #: does not return that job's name.
+    #: Wait for the job that was running at this time. If Stitch refuses to start a job because another job is
+    #: running, the response does not contain the name of the running job.
     running_at: datetime | None = None
     job_started_at: datetime | None = None  #: the job's start time, if `job_name` does not contain it
     #: Names of the streams to wait for. If None, wait for all streams with rows.
@@ -73,7 +73,7 @@ class Goal:
         return job_start_time(self.job_name) or self.job_started_at
 
     def for_job(self, job_name: str, started_at: datetime | None) -> Goal:
-        """Return the same goal with its job identified by name."""
+        """Return a copy of the goal that identifies the job by name."""
         return replace(
             self, job_name=job_name, job_started_at=started_at, started_after=None, running_at=None
         )

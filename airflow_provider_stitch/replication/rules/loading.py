@@ -1,8 +1,9 @@
-"""Evaluate whether each load that a job requires is finished or in error. Pure functions.
+"""Evaluate whether each load that a job requires is finished or in error.
 
-Stitch reports loads for each stream, but not for each job. A job's rows of a stream are therefore in the
-warehouse once the stream's `last_batch_loaded_at` has passed the time of the job's last batch. Source of the
-rules: Stitch Connect API, "Load object", "List last loads for an account"; Stitch's extraction logs.
+All functions are pure. Stitch reports loads for each stream, but not for each job. A job's rows of a stream
+are therefore in the warehouse once the stream's `last_batch_loaded_at` has passed the time of the job's last
+batch. Source of the rules: Stitch Connect API, "Load object", "List last loads for an account"; Stitch's
+extraction logs.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 # A load error that may be older than the job fails the wait only if it persists, because Stitch retries loads
 # and old errors often clear soon.
-PERSISTENT_ERROR_POLLS = 2  # minimum number of polls that show the error again after the first poll
+PERSISTENT_ERROR_POLLS = 2  # minimum number of polls, after the first, that show the same error
 # Minimum time between the first and the last poll that show the error.
 MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)
 
@@ -39,7 +40,7 @@ MAX_SETTLE = timedelta(minutes=15)
 
 
 class LoadRules(NamedTuple):
-    """The periods of a goal that affect the evaluation of loads."""
+    """The settings of a goal that affect the evaluation of loads."""
 
     load_settle: timedelta  #: time without a change before a load is accepted; 0 disables settling
     quiet_period: timedelta  #: time without loads after which a stream is assumed to have had no rows
@@ -69,7 +70,7 @@ def may_overlap_previous_job(observations: Observations, started_at: datetime) -
     """Return whether the loads after this job's start may contain rows of the previous job."""
     polled_at, ended_at = observations.previous_job_polled_at, observations.previous_job_ended_at
     if polled_at is None or polled_at < whole_seconds(started_at):
-        return True  # no poll after this job's start has listed the previous job as ended
+        return True  # it is unknown when the previous job ended
     return ended_at is not None and started_at - ended_at < MAX_LOAD_LAG
 
 
@@ -91,7 +92,7 @@ def has_persistent_error(history: LoadErrorHistory) -> bool:
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
-    """Return the first error history that matches a name of an expected load, or None."""
+    """Return the first error history that matches one of an expected load's names, or None."""
     histories = (observations.load_errors.get(name) for name in expected.load_names)
     return next((history for history in histories if history is not None), None)
 

@@ -1,4 +1,7 @@
-"""Format the log lines, warnings and errors of an evaluation. Pure functions."""
+"""Format the log lines, warnings and errors of an evaluation.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,13 @@ if TYPE_CHECKING:
 
 
 def check_succeeded(check: ConnectionCheck) -> str:
-    """Return the log line of a successful connection check."""
+    """Return the log line for a successful connection check."""
     time = format_time(check.completion_time) if check.completion_time else "an unknown time"
     return f"Connection check succeeded at {time} ({check.name})"
 
 
 def check_failure(goal: Goal, check: ConnectionCheck) -> ConnectionCheckFailed:
-    """Return the error of a failed connection check, with the message of the failed part."""
+    """Return the error for a failed connection check, with the message from the part that failed."""
     message = (
         check.discovery_error_message
         or check.tap_error_message
@@ -43,7 +46,7 @@ def check_failure(goal: Goal, check: ConnectionCheck) -> ConnectionCheckFailed:
 
 
 def extraction_log_lines(extraction: ExtractionStatus) -> tuple[str, ...]:
-    """Return the log line of a finished extraction, if the name of its job is known."""
+    """Return the log line for a finished extraction, if the name of its job is known."""
     if extraction.job_name is None:
         return ()
     if extraction.started_at is None or extraction.completed_at is None:
@@ -77,7 +80,7 @@ def loading_log_lines(goal: Goal, statuses: Sequence[LoadStatus]) -> tuple[str, 
 def loading_failure(
     goal: Goal, extraction: ExtractionStatus, statuses: Sequence[LoadStatus]
 ) -> LoadingFailed:
-    """Return the error of failed loads, with the destination's message for each stream."""
+    """Return the error for failed loads, with the destination's message for each stream."""
     failed = [status for status in statuses if status.state == "in_error"]
     reasons = join_names(
         (f"  {status.expected.label}: {status.message or 'no message given'}" for status in failed), "\n"
@@ -95,7 +98,7 @@ def loading_failure(
 def loading_warnings(
     goal: Goal, observations: Observations, statuses: Sequence[LoadStatus]
 ) -> tuple[str, ...]:
-    """Return warnings about load errors, missing evidence, and assumptions that replace the evidence."""
+    """Return warnings about load errors, incomplete logs, and assumptions that replace missing facts."""
     return (
         *_warnings_about_log(goal, observations, statuses),
         *_warnings_about_loads(observations, statuses),

@@ -20,8 +20,8 @@ class LoadErrorHistory:
     first_seen_at: datetime  #: time of the first poll that showed the error
     last_seen_at: datetime  #: time of the last poll that showed the error
     repeats: int  #: number of later polls that showed the error again
-    #: Time of the last poll that listed the stream with fewer records in error; None if there was no such
-    #: poll. If a poll did not list the stream, it is unknown whether the stream was in error.
+    #: Time of the last poll that listed the stream with fewer records in error; None if no poll did. If a
+    #: poll did not list the stream, it is unknown whether the stream was in error.
     last_without_error_at: datetime | None
     #: Number of listed loads in error with this name, including loads of a deleted source.
     loads_in_error: int = 1
@@ -44,10 +44,10 @@ class Observations:
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)
     recovered: frozenset[str] = frozenset()  #: names of streams with an error that has cleared
     check: ConnectionCheck | None = None
-    #: Time of the last poll that did not list the goal's job. None if there was no such poll, or if that poll
-    #: listed another job that was still running.
+    #: Time of the last poll that did not list the goal's job. None if every poll listed the goal's job, or if
+    #: the poll listed another job that was still running.
     previous_job_polled_at: datetime | None = None
-    #: Completion time of the other job that the poll at `previous_job_polled_at` listed. None if that poll
+    #: Completion time of the other job that the poll at `previous_job_polled_at` listed. None if the poll
     #: listed no completed job.
     previous_job_ended_at: datetime | None = None
     #: Whether to poll the loads before the job ends, so that old load errors can be recognized later.
@@ -109,7 +109,7 @@ class Observations:
         )
 
     def _updated_history(self, name: str, failed: Sequence[Load], at: datetime) -> LoadErrorHistory:
-        """Return the error history of a stream name after a poll that returned these failed loads."""
+        """Return the error history of a stream name after a poll that returned the given failed loads."""
         history = self.load_errors.get(name)
         message = next((load.error for load in failed if load.error is not None), None)
         if history is not None and len(failed) <= history.loads_in_error:

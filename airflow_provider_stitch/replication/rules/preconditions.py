@@ -1,4 +1,7 @@
-"""Find a reason why a wait for a source can never finish. Pure functions."""
+"""Find a reason why a wait for a source can never finish.
+
+All functions are pure.
+"""
 
 from __future__ import annotations
 

@@ -124,7 +124,8 @@ _NAME_FORMS: tuple[Callable[[Stream], Iterable[str]], ...] = (
 def select_streams(streams: Sequence[Stream], names: Sequence[str]) -> tuple[Stream, ...]:
     """Return the stream for each name, which can be a `stream_name`, a `tap_stream_id` or a prefixed name.
 
-    :raises UnknownStream: if `names` is empty, or if a name is unknown, ambiguous or of a deselected stream.
+    :raises UnknownStream: if `names` is empty, or if a name is unknown or ambiguous, or belongs to a
+        deselected stream.
     """
     if not names:
         raise UnknownStream(

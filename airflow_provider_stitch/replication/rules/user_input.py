@@ -32,7 +32,7 @@ def sensor_goal(
     """Return the goal of a sensor.
 
     :param by_job_name: whether the user passed a `job_name`, even if its template rendered to an empty value.
-    :param started_after: the user's argument. If None, `run_started_at` is used.
+    :param started_after: the sensor's argument of the same name. If None, `run_started_at` is used.
     :param streams: see `parse_streams`.
     :raises InvalidArgument: if the arguments do not identify a job.
     """

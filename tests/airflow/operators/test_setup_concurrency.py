@@ -32,7 +32,10 @@ ROOT = Path(__file__).parents[3]
 
 
 class Killed(BaseException):
-    """Simulates the end of a task's process. The clause `except Exception` does not catch this exception."""
+    """An exception that simulates the end of a task's process.
+
+    The clause `except Exception` does not catch this exception.
+    """
 
 
 @dataclass
@@ -47,7 +50,7 @@ class Task:
 
 
 class Interleaver:
-    """Makes tasks send their requests one at a time in random order, and kills some tasks."""
+    """A scheduler that lets tasks send their requests one at a time in random order, and kills some tasks."""
 
     def __init__(self, seed: int, tasks: list[Task], kills: int) -> None:
         self.random = random.Random(seed)

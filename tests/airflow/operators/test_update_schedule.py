@@ -1,4 +1,4 @@
-"""Tests for StitchUpdateScheduleOperator, which writes only those settings of a schedule that differ."""
+"""Tests for StitchUpdateScheduleOperator, which writes only the schedule settings that differ from Stitch."""
 
 from __future__ import annotations
 

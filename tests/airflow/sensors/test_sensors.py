@@ -85,7 +85,7 @@ def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, m
     source = stitch.add_source("daily", streams={"commits": 3}, schedule_minutes=30 * 1440)
     stitch.complete_job(source, seconds_ago=60)
     instant = stitch.now()
-    stitch.advance(30 * 86_400)  # starts the next job, 72 real minutes before a further job
+    stitch.advance(30 * 86_400)  # starts the second job; the third job is due after 72 real minutes
 
     dag_run = run_sensor(
         airflow, StitchLoadingSensor, source="daily", started_after=instant.isoformat(), **mode
@@ -99,7 +99,7 @@ def test_sensor_takes_first_scheduled_job_after_started_after(airflow, stitch, m
 @pytest.mark.parametrize("sensor", [*SENSORS, StitchConnectionCheckSensor])
 def test_started_after_accepts_a_datetime_and_has_a_default(airflow, stitch, mode, sensor):
     source = stitch.add_source("hourly", streams={"commits": 3}, schedule_minutes=30)
-    stitch.advance(600)  # to an instant that is later than the start of both runs
+    stitch.advance(600)  # makes `instant` later than the start of both DAG runs
     instant = pendulum.instance(stitch.now())
     stitch.start_check(source)
 
@@ -144,7 +144,7 @@ def test_last_log_line_precedes_airflows_timeout_line(airflow, stitch, github, m
 
 
 class ExpiringSensor(StitchExtractionSensor):
-    """A sensor that fails after its first poke the way it would fail if `execution_timeout` expired."""
+    """A sensor that fails after its first poke, as if `execution_timeout` had expired."""
 
     def poke(self, context):
         assert super().poke(context) is False
@@ -306,7 +306,7 @@ def test_phase_that_cannot_finish_fails_without_a_retry(airflow, stitch, github,
 
 def test_started_after_accepts_a_datetime_rendered_with_a_space(airflow, stitch, github):
     job = stitch.start_job(github)
-    instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # contains a space when rendered
+    instant = "{{ dag_run.logical_date.replace(year=2020) }}"  # the rendered time contains a space
 
     dag_run = run_sensor(airflow, StitchExtractionSensor, started_after=instant, deferrable=True)
 

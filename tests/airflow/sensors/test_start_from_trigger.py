@@ -300,8 +300,8 @@ def test_200_sensors_in_one_triggerer_share_the_request_budget(stitch, limit_req
     async def push_xcom(task_instance, key, value):
         xcoms[task_instance.task_id, key] = value
 
-    # Only the emulator's clock is accelerated. The request budget uses real time, so the test ends before
-    # requests expire from the window of 10 minutes.
+    # Only the emulator's clock is accelerated. The request budget uses real time, so the whole test takes
+    # place within one window of 10 real minutes.
     limit_requests(30)
     # The function `push_xcom` is patched, because it works only in a triggerer. The tests in tests/system use
     # the real function.

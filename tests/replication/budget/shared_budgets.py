@@ -1,4 +1,4 @@
-"""Send requests with a shared budget, from this process or from a child process."""
+"""Helpers that send requests within a shared budget, from this process or from a child process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def start_process(work: Any, *args: Any) -> Any:
 
 
 def send(budget: SharedRequestBudget) -> float:
-    """Acquire and release a request, and return 0. If none is available, return the seconds to wait."""
+    """Send a request and return 0. If the budget is used up, return the number of seconds to wait."""
     if not (wait := budget.acquire()):
         budget.release()
     return wait

@@ -1,4 +1,4 @@
-"""Tests of the rate limiter of a client in a user's own code."""
+"""Test the rate limiter of a client that a user's own code calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.budget_worker import Time
 
 
 class Sleeper(Time):
-    """A clock that advances only in `sleep`."""
+    """A clock that advances only when `sleep` is called."""
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
@@ -123,7 +123,7 @@ def test_each_attempt_of_a_retried_call_is_acquired(stitch, client, budget):
 
 
 def test_request_of_a_waiting_task_is_acquired_once(client, time, budget):
-    """An operator waits with the hook's client, but acquires its requests in the event loop."""
+    """The event loop counts the requests of a waiting task, so the client must not count them again."""
     caller = StitchCaller(client, budget=budget)
 
     asyncio.run(caller.call_limited(client.list_loads))

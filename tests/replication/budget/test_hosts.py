@@ -1,6 +1,6 @@
-"""Tests of the budget that several hosts share through Redis, even while Redis is killed.
+"""Test the request budget that several hosts share through Redis, even while Redis is killed.
 
-`STITCH_TEST_REDIS_RUNS=20` runs the kill test with more seeds.
+Set `STITCH_TEST_REDIS_RUNS=20` to run the kill test with more random seeds.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def hosts(server, tmp_path) -> Hosts:
 
 # --- The kill test ------------------------------------------------------------------------------------------
 
-#: Number of runs of the kill test for each kind of server.
+#: How often the kill test runs for each kind of Redis server.
 RUNS = int(os.environ.get("STITCH_TEST_REDIS_RUNS", "8"))
 
 
@@ -49,7 +49,7 @@ def test_limit_holds_and_all_waiters_are_served_while_redis_is_killed(hosts, see
     processes = [Process(hosts, number % 3, rng) for number in range(6)]
     last_arrival = 4 * WINDOW
     for _ in range(100):
-        # Half of the waiters arrive in bursts.
+        # About half of the waiters arrive in bursts.
         time = rng.choice([rng.uniform(0, last_arrival), WINDOW * rng.randint(0, 3)])
         hosts.at(time, rng.choice(processes).add_waiter)
     back_at = 0.0
@@ -72,7 +72,7 @@ def test_limit_holds_and_all_waiters_are_served_while_redis_is_killed(hosts, see
 
 
 def send(hosts: Hosts, budget: HostsRequestBudget) -> float:
-    """Send a request, and return 0. If none is available, return the seconds to wait."""
+    """Send a request and return 0. If the budget is used up, return the number of seconds to wait."""
     if not (wait := budget.acquire()):
         budget.release()
     return wait
@@ -80,7 +80,7 @@ def send(hosts: Hosts, budget: HostsRequestBudget) -> float:
 
 @pytest.fixture
 def pair(hosts):
-    """Return the budgets of two hosts that have used Redis for a while. The limit is 30."""
+    """Return the budgets of two hosts that have used Redis for 15 minutes, with a limit of 30 requests."""
     pair = hosts.budget(0), hosts.budget(1)
     for minute in range(16):
         hosts.advance(minute * 60)
@@ -154,7 +154,7 @@ def test_request_of_a_killed_host_expires(hosts, pair):
 def test_block_applies_to_all_hosts(hosts, pair):
     one, two = pair
     one.block(90)
-    one.block(30)  # a shorter block does not replace the first block
+    one.block(30)  # a later, shorter block does not replace a longer block
 
     assert two.acquire() == pytest.approx(90)
     assert two.window().reason == ""
@@ -206,7 +206,7 @@ def edit_count(server, field: str, value: str) -> None:
 
 @pytest.mark.parametrize("server", [kind for kind in KINDS if kind != "memory"], indirect=True)
 def test_no_host_sends_for_a_window_if_the_server_was_replaced(hosts, pair, server):
-    """A server with another run ID may have restored an old copy of its data."""
+    """A Redis server with a new run ID may have restored an old copy of its data."""
     one, two = pair
     edit_count(server, "server", "another")
 
@@ -255,7 +255,7 @@ def test_hosts_are_silent_for_a_window_and_then_send_an_equal_part(hosts, pair, 
     hosts.advance(started + 1.1 * WINDOW)
     assert [sum(not send(hosts, budget) for _ in range(40)) for budget in pair] == [15, 15]
     assert len(one.window().available_in) == 15
-    # A new process shares the part of its host.
+    # A new process shares its host's part of the budget.
     assert hosts.budget(0).acquire() > 0
     warnings = [message for message in caplog.messages if "Cannot use Redis" in message]
     assert len(warnings) == 3  # one warning per process
@@ -324,7 +324,7 @@ def test_more_hosts_than_requests_wait_for_redis(hosts, tmp_path, server):
 
 
 def test_unusable_file_makes_each_process_a_host(hosts, server):
-    """Without a file, the processes of a host cannot divide its part of the budget."""
+    """Without a budget file, the processes on a host cannot divide the host's part of the budget."""
     budgets = [hosts.budget(0, folder=hosts.folder / "missing") for _ in range(2)]
     for minute in range(16):
         hosts.advance(minute * 60)

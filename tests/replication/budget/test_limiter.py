@@ -1,4 +1,4 @@
-"""Tests of the request budget of one process: a sliding window of 30 requests in 10 minutes."""
+"""Test the request budget of one process, which allows 30 requests in any 10 minutes."""
 
 from __future__ import annotations
 
@@ -77,7 +77,10 @@ def test_next_request_uses_the_limit_that_was_set_last():
     st.lists(st.tuples(st.integers(0, 300), st.integers(0, 60), st.booleans()), min_size=1, max_size=60),
 )
 def test_stitch_never_counts_more_requests_than_the_limit(limit, requests):
-    """A request is a tuple of a pause, a duration, and whether Stitch counts it at its start."""
+    """Each tuple in `requests` contains the pause before a request, its duration and a flag.
+
+    If the flag is set, Stitch counts the request when the request starts, and otherwise when it ends.
+    """
     time = Time()
     budget = RequestBudget(limit, monotonic=time)
     counted: list[float] = []
@@ -102,7 +105,7 @@ def test_window_contains_the_wait_for_each_request():
     budget.acquire()
     time.now = 100
 
-    # the last request is in flight
+    # The last request is still in flight.
     assert budget.window().available_in == (0, WINDOW - 100, WINDOW - 90, WINDOW)
     assert budget.window().share == 4
     budget.block(505)
@@ -134,7 +137,7 @@ def test_sending_when_available_never_exceeds_limit(limit, counted_until, blocke
 
 @given(st.integers(31, 400), st.lists(st.floats(0, 60), min_size=100, max_size=200))
 def test_limit_above_30_shortens_waits_but_not_the_burst(limit, pauses):
-    """A faster emulator has a higher limit, but still allows 30 requests in a window of its own clock."""
+    """A fast emulator has a higher limit, which allows at most 30 requests in 10 emulated minutes."""
     time = Time()
     budget = RequestBudget(limit, monotonic=time)
     counted = []
@@ -146,7 +149,7 @@ def test_limit_above_30_shortens_waits_but_not_the_burst(limit, pauses):
         budget.release()
 
     for seconds, maximum in (WINDOW, limit), (WINDOW * 30 / limit, 30):
-        span = seconds * (1 - 1e-9)  # the sum must be exact
+        span = seconds * (1 - 1e-9)  # allows for rounding errors in `first + span`
         assert max(sum(first <= at < first + span for at in counted) for first in counted) <= maximum
     window = budget.window()
     assert len(window.available_in) == limit

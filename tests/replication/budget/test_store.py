@@ -1,4 +1,4 @@
-"""The file in which the processes of a host share a request budget."""
+"""Test the file in which the processes on a host share a request budget."""
 
 from __future__ import annotations
 
@@ -54,7 +54,10 @@ def test_concurrent_processes_never_exceed_the_limit(tmp_path):
     ),
 )
 def test_stitch_never_counts_more_requests_than_the_limit(limit, requests):
-    """A request is a tuple of a process, a pause, a duration, and whether Stitch counts it at its start."""
+    """Each tuple in `requests` contains a process, the pause before its request, a duration and a flag.
+
+    If the flag is set, Stitch counts the request when the request starts, and otherwise when it ends.
+    """
     time = Time()
     with tempfile.TemporaryDirectory() as folder:
         budgets = [SharedRequestBudget(limit, Path(folder), ACCOUNT, monotonic=time) for _ in range(3)]
@@ -96,7 +99,7 @@ def test_block_applies_to_all_processes(tmp_path):
     time = Time()
     one, two = (SharedRequestBudget(3, tmp_path, ACCOUNT, monotonic=time) for _ in range(2))
     one.block(90)
-    one.block(30)  # a shorter block does not replace the first block
+    one.block(30)  # a later, shorter block does not replace a longer block
 
     assert two.window().available_in == (90, 90, 90)
     assert two.acquire() == 90
@@ -239,7 +242,7 @@ def test_damaged_file_is_replaced_with_one_warning(tmp_path, caplog, damage):
     path.write_bytes(damage(path.read_bytes()))
 
     assert send(budget) == 0
-    assert send(budget) == WINDOW  # the request of this process still counts
+    assert send(budget) == WINDOW  # this process still counts its own request
     assert len(rows(tmp_path)) == 1
     (message,) = caplog.messages
     assert "is damaged" in message
@@ -267,7 +270,7 @@ def test_process_counts_alone_and_warns_once_without_a_file(tmp_path, caplog, ar
 
     assert budget.window().available_in == (0, 0)
     assert send(budget) == 0
-    time.now = STORE_RETRY_INTERVAL  # the process tries the file again, which is still unusable
+    time.now = STORE_RETRY_INTERVAL  # the process tries the budget file again, which still fails
     assert send(budget) == 0
     assert budget.window().share == 2
     assert send(budget) == WINDOW - STORE_RETRY_INTERVAL
@@ -305,12 +308,12 @@ def test_locked_file_is_not_tried_again_for_a_minute(tmp_path, caplog, monkeypat
         db.execute("COMMIT")
 
         assert send(budget) == 0
-        assert len(rows(tmp_path)) == 1  # the process has not tried the file again
+        assert len(rows(tmp_path)) == 1  # the process has not written to the budget file again
         time.now = WINDOW
         assert send(budget) == 0
-        assert rows(tmp_path)[-1][2] == WINDOW  # the process has tried the file, which contains the request
+        assert rows(tmp_path)[-1][2] == WINDOW  # the file contains the new request
         assert len(caplog.messages) == 1
 
         db.execute("BEGIN EXCLUSIVE")
         assert send(budget) == 0
-        assert len(caplog.messages) == 2  # a new warning, because the file has worked in the meantime
+        assert len(caplog.messages) == 2  # the process warns again, because the file was usable in between

@@ -1,4 +1,4 @@
-"""A shared request budget whose processes are forked or killed."""
+"""Test a shared request budget while its processes are forked or killed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from tests.support.budget_worker import ACCOUNT, Time
 
 
 def in_a_fork(work: Any) -> int:
-    """Run a function in a fork of this process, as Airflow 2 runs a task, and return its exit code."""
+    """Run a function in a forked process, the way Airflow 2 runs a task, and return the exit code."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            signal.alarm(20)  # so that the child ends even if a lock is never released
+            signal.alarm(20)  # ends the child process even if a lock is never released
             code = int(work())
         finally:
             os._exit(code)
@@ -48,15 +48,15 @@ def test_forked_process_has_its_own_budget(tmp_path):
         return 7
 
     assert in_a_fork(child) == 7
-    assert budget.window().share == 5  # an equal part, because the child has left only 4 requests
+    # Each process may use half of the 10 requests, although the child process has left only 4 requests.
+    assert budget.window().share == 5
     assert [responded_at is None for *_, responded_at in rows(tmp_path)] == [True] + [False] * 6
 
 
 def test_response_is_recorded_for_its_process(tmp_path):
     budget = SharedRequestBudget(5, tmp_path, ACCOUNT)
-    assert (
-        in_a_fork(lambda: SharedRequestBudget(5, tmp_path, ACCOUNT).acquire() + 7) == 7
-    )  # the child ends before the response
+    # The child process ends before the response arrives.
+    assert in_a_fork(lambda: SharedRequestBudget(5, tmp_path, ACCOUNT).acquire() + 7) == 7
     budget.acquire()
     budget.release()
 

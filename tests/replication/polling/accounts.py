@@ -1,4 +1,4 @@
-"""Clients whose requests fail, and job names."""
+"""Functions that build job names and clients whose requests fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.polled_account import SOURCES
 def failing(error: Exception, times: float = math.inf) -> LargeAccount:
     """Return a client whose first requests raise an error.
 
-    :param times: number of requests that fail.
+    :param times: the number of requests that raise the error.
     """
     client = LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
     failures = 0

@@ -1,4 +1,4 @@
-"""The account that the tests poll in virtual time."""
+"""A fixture for an account that the tests poll in virtual time."""
 
 from __future__ import annotations
 

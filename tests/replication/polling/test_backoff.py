@@ -1,4 +1,4 @@
-"""Tests of the delay before a failed request may be sent again."""
+"""Test the delay before a failed request is sent again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the probability that a job or load is done."""
+"""Test the estimated probability that a job or load has finished."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_probability_is_0_before_the_start():
 
 
 def test_later_start_time_delays_the_estimate():
-    """A sensor may accept any job from now on, although Stitch's schedule starts the next job in an hour."""
+    """A sensor can accept any new job, but the next scheduled job does not start for another hour."""
     history = DurationHistory.from_durations([300] * 5)
     starts_now = CompletionEstimate(last_checked_at=0, since=0, history=history)
     starts_in_an_hour = CompletionEstimate(last_checked_at=0, since=0, activity_start=3600, history=history)
@@ -164,7 +164,10 @@ def test_history_concentrates_the_probability_near_the_typical_end():
 
 
 def test_estimate_stays_uncertain_long_after_the_typical_end():
-    """A job that has always taken 1000 s may take 10 times as long, or its history may no longer apply."""
+    """All earlier jobs took 1000 s, but the current job can take 10 times as long.
+
+    It is also possible that the duration history no longer applies.
+    """
     late = CompletionEstimate(
         last_checked_at=10_000, since=0, history=DurationHistory.from_durations([1000] * 5)
     )

@@ -1,4 +1,4 @@
-"""Tests of the limit on concurrent requests in an event loop."""
+"""Test the limit on concurrent requests in an event loop."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def loop():
 
 
 class Requests:
-    """Requests that take 10 seconds each."""
+    """Sends requests that take 10 seconds each."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self.loop = loop
         self.session = AccountSession(StitchCaller(LargeAccount(), clock=VirtualClock(loop)))
-        self.started_at: list[float] = []  #: the start of each request of `send`
+        self.started_at: list[float] = []  #: start time of each request that `send` has sent
 
     def send(self) -> asyncio.Task[None]:
         def respond() -> None:
@@ -35,7 +35,7 @@ class Requests:
         return asyncio.ensure_future(self.session.call(respond))
 
     def send_during_outage(self) -> asyncio.Task[None]:
-        """Send a request that fails and is retried until an outage ends after 100 seconds."""
+        """Send a request that is retried until the end of an outage of 100 seconds."""
         outage_ends_at = self.loop.time() + 100.0
 
         def respond() -> None:

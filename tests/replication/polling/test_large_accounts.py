@@ -1,4 +1,4 @@
-"""The number of requests that a search in a large account needs."""
+"""Test how many requests a search in a large account needs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from simulated_stitch.large_account import (
 from tests.support.polled_account import PolledAccount, query_loads
 
 MANY = list(range(300_000, 310_000))
-"""Ids of 10,000 sources, which have 100 pages of extractions and 1,000 pages of loads."""
+"""Ids of 10,000 sources. The account has 100 pages of extractions and 1,000 pages of loads."""
 
 STREAMS = [f"stream_{number}" for number in range(10)]
 
 
 def name_of(source_id: int) -> str:
-    return f"source_{source_id * 7919 % 1_000_003}"  # so that sorting by name and sorting by id differ
+    return f"source_{source_id * 7919 % 1_000_003}"  # the order by name differs from the order by id
 
 
 @pytest.fixture(scope="module")
@@ -56,14 +56,14 @@ def test_source_among_10000_is_found_in_logarithmically_many_requests(many_extra
 
 
 class LoadSearches:
-    """Searches for loads, one after another, in an account with long lists."""
+    """Runs several searches for loads, one after another, in an account with long lists."""
 
     def __init__(self, **lists: Any) -> None:
         self.client = LargeAccount(**lists)
         self.account = PolledAccount(self.client, limit=1_500)
 
     def costs(self, *searches: tuple[str, list[str]]) -> list[int]:
-        """Return the number of limited requests that each search for streams of a source has sent."""
+        """Return the number of rate-limited requests that each search has sent."""
 
         async def scenario():
             costs = []
@@ -88,15 +88,16 @@ def test_load_is_found_in_logarithmically_many_requests_by_stream_name(many_load
     assert first <= 12
     assert other <= 12
     assert repeated == 1
-    # The 10 streams of the source are on 10 of the 1,000 pages, and each page is searched separately.
+    # The loads of the source's 10 streams are on 10 of the 1,000 pages. Each of these pages requires a
+    # separate search.
     assert all_streams <= 10 * 8
     assert all_repeated == 10
 
 
 def test_load_is_found_in_logarithmically_many_requests_by_stream_id():
-    """A load does not contain the stream id, but the source's list of streams does.
+    """A load contains no stream id, so a search takes the id from the source's list of streams.
 
-    Requests for streams are not limited.
+    Requests for a list of streams are not rate-limited.
     """
     sources = sources_with(STREAMS, map(name_of, MANY))
     searches = LoadSearches(loads=loads_by_stream_id(sources), sources=sources)
@@ -125,7 +126,7 @@ def test_loads_of_one_of_10000_sources_are_found_within_30_minutes(many_loads):
 
 
 def test_search_keeps_all_its_pages_until_it_ends():
-    """In a list without an order, every page must be read to find that a stream is not listed."""
+    """If a list is not sorted, a search must read every page before it can report a missing stream."""
     loads = loads_by_stream_name((f"source_{number}" for number in range(100)), [f"t{n}" for n in range(40)])
     random.Random(3).shuffle(loads)
     account = PolledAccount(LargeAccount(loads=loads))

@@ -1,4 +1,7 @@
-"""A search for loads reads each page at most once, whatever the order and the loads of other sources."""
+"""Test that a search for loads reads each page at most once.
+
+The tests vary the sort order of the list and the loads of other sources.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +33,18 @@ STREAM_RESPONSES = {
     "500": StitchUnavailable("Stitch has a problem."),
     "pushed": (),
 }
-"""Possible responses to a request for the streams of a source that has loads but no streams."""
+"""Possible responses if a client requests the streams of a source that has loads but no streams."""
 
 
 def account_with(
     order: str, active: int, others: dict[str, tuple[str, int]], seed: int = 1
 ) -> tuple[PolledAccount, int]:
-    """Return an account and the number of its pages of loads.
+    """Return an account, and the number of pages in its list of loads.
 
-    :param order: the order of the loads.
-    :param active: number of sources with the eight `STREAMS`.
-    :param others: sources without streams. Each name is mapped to the response to a request for the streams
-        and the number of loads.
+    :param order: the sort order of the list of loads.
+    :param active: the number of sources that have the eight streams in `STREAMS`.
+    :param others: sources without streams. Each key is the name of a source. Each value contains the response
+        to a request for the source's streams and the number of the source's loads.
     """
     sources: dict[str, Any] = sources_with(STREAMS, [f"active_{number}" for number in range(active)])
     rows = [(stream.stream_id, name, stream.stream_name) for name, each in sources.items() for stream in each]
@@ -59,7 +62,7 @@ def account_with(
 
 
 def search(account: PolledAccount, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
-    """Return the streams that each search found, and how often the search read each page."""
+    """Return, for each search, the streams it found and how often it read each page."""
     client = account.client
 
     async def scenario() -> list[tuple[set[str], Counter[Any]]]:
@@ -131,7 +134,10 @@ def test_search_for_a_load_that_is_not_listed_reads_each_page_at_most_once(order
 @pytest.mark.parametrize("order", ["stream_name", "stream_id"])
 @pytest.mark.parametrize("status", [400, 404, 500])
 def test_wait_succeeds_if_sources_without_streams_fill_pages_of_loads(stitch, waiter, order, status):
-    """A deleted source and an Import API source have loads, but no streams that reveal the list's order."""
+    """Stitch lists loads but no streams for deleted sources and Import API sources.
+
+    A search cannot determine the sort order of the list from loads without a stream.
+    """
     stitch.quirks.loads_order = order
     deleted = stitch.add_source("deleted", streams={f"table_{number:03}": 1 for number in range(350)})
     pushed = stitch.add_source(

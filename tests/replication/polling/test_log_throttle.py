@@ -1,4 +1,4 @@
-"""Tests that many waiters do not all write to their logs at the same time."""
+"""Test that many waiters do not all write log lines at the same time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_BURST = 20
 
 
 def most_within(seconds: float, sorted_times: list[float]) -> int:
-    """Return the maximum number of log lines in any interval of this length."""
+    """Return the maximum number of log lines in any interval of the given length."""
     return max(bisect_left(sorted_times, at + seconds) - number for number, at in enumerate(sorted_times))
 
 
@@ -46,7 +46,7 @@ def test_waiters_log_one_heartbeat_per_second(poll_interval):
     account.run(wait_for_all)
 
     times = [at for at, _ in heartbeats]
-    assert min(times) >= HEARTBEAT_INTERVAL - 0.001  # allows for rounding of virtual time
+    assert min(times) >= HEARTBEAT_INTERVAL - 0.001  # allows for rounding errors in virtual time
     assert most_within(10 * HEARTBEAT_LOG.interval, times) <= 10 + 1
     by_source = Counter(source_id for _, source_id in heartbeats)
     assert len(by_source) == WAITERS, "a waiter has logged no heartbeat"
@@ -54,13 +54,13 @@ def test_waiters_log_one_heartbeat_per_second(poll_interval):
 
 
 class LoggingWaiters:
-    """Tasks that wait for jobs of 100 seconds, and the times of their log lines."""
+    """Runs tasks that wait for jobs of 100 seconds, and records when the tasks write log lines."""
 
     def __init__(self) -> None:
         jobs = dict.fromkeys(range(310_000, 310_000 + WAITERS), 100.0)
         self.account = VirtualAccount(TimedJobs(jobs))
         self.account.client.now = self.account.loop.time
-        self.first_lines: dict[int, float] = {}  #: time of the first log line of each source's task
+        self.first_lines: dict[int, float] = {}  #: when the task for each source wrote its first log line
 
     def wait(self) -> None:
         async def wait_for_all() -> None:

@@ -1,4 +1,4 @@
-"""Tests of the poller during an outage."""
+"""Test the poller during an outage."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_outage_delays_all_requests_and_each_waiter_logs_it_once():
 
 
 def failing_logs(error: Exception) -> LargeAccount:
-    """Return a client whose requests for logs all raise an error."""
+    """Return a client that raises an error for every log request."""
     client = LargeAccount(extractions=[extraction_of(each) for each in SOURCES])
 
     def fail() -> None:

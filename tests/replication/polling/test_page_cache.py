@@ -1,4 +1,4 @@
-"""Tests of finding the page of a record in sorted lists, unsorted lists, and lists that change."""
+"""Test the search for a record's page in sorted, unsorted and changing lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from simulated_stitch.large_account import (
 
 
 class Searcher:
-    """Searches a list for records by reading the pages that a cache proposes."""
+    """Searches a list for records on the pages that the page cache suggests."""
 
     def __init__(self, pages: PageCache[Any], records: list[Any]) -> None:
         self.pages = pages
@@ -33,13 +33,13 @@ class Searcher:
         self.before_each: Callable[[], None] = lambda: None
 
     def find_extraction(self, source_id: int) -> bool:
-        """Search for the extraction of a source, and return whether it was found."""
+        """Return whether a search finds the extraction of the given source."""
         return self._search(SourceKey(source_id), lambda record: record.source_id == source_id, 1)
 
     def find_load(self, source_name: str, stream_name: str, number: int = 1) -> bool:
-        """Search for the loads with a name, and return whether they were found.
+        """Return whether a search finds all loads with the given source name and stream name.
 
-        :param number: number of loads with this name.
+        :param number: the number of loads with these names.
         """
         names = (source_name, stream_name)
         key = StreamKey(*names)
@@ -68,7 +68,7 @@ class Searcher:
         return page.records
 
     def cost(self, search: Callable[[], bool]) -> int:
-        """Return the number of pages that a successful search reads."""
+        """Return how many pages a successful search reads."""
         before = self.reads
         assert search()
         return self.reads - before
@@ -83,7 +83,7 @@ def searcher_of_loads(loads: list[Any]) -> Searcher:
 
 
 def many_loads(order: Callable[[Any], Any], sources: int = 300, streams: int = 12) -> list[Any]:
-    """Return loads in the given order, by default 3,600 loads on 36 pages."""
+    """Return loads in the given order (3,600 loads on 36 pages by default)."""
     loads = [
         load_of(f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
         for source in range(sources)
@@ -113,7 +113,7 @@ def test_extraction_that_was_found_costs_one_request():
 
 
 def test_neighbour_of_a_found_extraction_costs_at_most_three_requests():
-    """The cached pages of the first search narrow the search for another source of the account."""
+    """The pages that the first search cached shorten the search for another source of the account."""
     searcher = searcher_of_extractions(list(range(10_000)))
     searcher.find_extraction(7_777)
 
@@ -132,7 +132,7 @@ def test_extraction_that_shifted_by_pages_is_found(shift):
     searcher = searcher_of_extractions(list(range(100_000, 105_000)))
     assert searcher.find_extraction(102_222)
 
-    if shift > 0:  # new sources with lower ids
+    if shift > 0:  # sources with lower ids were created
         searcher.records = [extraction_of(each) for each in range(100_000 - shift, 105_000)]
     else:
         searcher.records = searcher.records[-shift:]
@@ -169,7 +169,8 @@ def test_load_is_found_in_any_order(order):
     for source in (0, 17, 150, 299):
         for stream in ("stream_0", "Stream_1", "Stream_11"):
             names = (f"source_{source:04}", stream)
-            # The first pages may be sorted by chance, and the next pages refute the order.
+            # The first pages may be sorted by chance. The page cache then assumes that the whole list is
+            # sorted until it contains an unsorted page.
             assert any(searcher.find_load(*names) for _ in range(3)), names
 
 
@@ -178,7 +179,7 @@ def test_load_is_found_in_any_order(order):
     [
         pytest.param("stream name, then source", 8, id="by stream name and source: bisected"),
         pytest.param("stream name ignoring case, then source", 8, id="the same, ignoring case"),
-        # The loads of one stream name are on 3 or 4 of the 36 pages.
+        # The loads with the same stream name fill 3 or 4 of the 36 pages.
         pytest.param("stream name only", 10, id="by stream name: all pages with that name are read"),
     ],
 )
@@ -250,14 +251,14 @@ def test_listed_load_is_found_in_any_order_after_any_changes(data):
         source, stream = data.draw(st.integers(0, 90)), data.draw(st.integers(0, 14))
         names = (f"source_{source:04}", f"Stream_{stream}" if stream % 3 else f"stream_{stream}")
         is_listed = names in {(load.source_name, load.stream_name) for load in searcher.records}
-        # A wrong assumption about the order may hide a record until the list has refuted the assumption.
+        # While the cache wrongly assumes that the list is sorted, a search may miss a record.
         assert any(searcher.find_load(*names) for _ in range(3)) == is_listed
         searcher.records = many_loads(order, *data.draw(sizes))
 
 
 @given(st.integers(0, 2**32), st.integers(1, 60))
 def test_search_ends_if_the_list_changes_between_its_requests(seed, sources):
-    """A search during the change may miss a record, but the next search finds it."""
+    """If the list changes during a search, the search may miss a record, but the next search finds it."""
     rng = random.Random(seed)
     searcher = searcher_of_loads(
         loads_by_stream_name([f"source_{n:03}" for n in range(sources)], ["a", "b", "c", "d"] * 5)
@@ -291,7 +292,7 @@ def test_cache_of_a_long_list_stays_small():
 
 
 def test_cached_page_that_no_longer_exists_is_dropped():
-    """The list may become shorter after a page was read and before its stream ids are known."""
+    """The list may become shorter before the stream ids of a cached page are known."""
     pages = page_cache.loads_cache()
     pages.add(CachedPage(page_of([load_of("github", "commits")] * 650, 7), 1, 1.0, {}), 0)
     pages.add(CachedPage(page_of([], 7), 2, 2.0, {}), 1)

@@ -1,4 +1,4 @@
-"""Tests of finding a source's record on pages of 100 records."""
+"""Test the search for a source's record on pages of 100 records."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ PAGE_SIZE = 100
 
 
 def search(ids: list[int], wanted: int, hint: int = 1) -> tuple[bool, int]:
-    """Search a list of source ids as the page cache does.
+    """Search a list of source ids, the way the page cache would.
 
-    Return whether the id was found, and the number of pages read.
+    Return whether the id was found and how many pages were read.
     """
     last_page = max(1, math.ceil(len(ids) / PAGE_SIZE))
     bounds: dict[int, PageBounds] = {}

@@ -1,4 +1,4 @@
-"""The poller's own task, clocks that are set during a wait, and several records of one source."""
+"""Test the poller's own task, clock changes during a wait, and sources with several records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.support.polled_account import SOURCES, PolledAccount
 
 @pytest.mark.parametrize("hours", [-2, 2])
 def test_waiter_detects_the_end_of_its_phase_if_the_clock_was_set(hours):
-    """If the clock is set back, a request that was scheduled earlier must not be sent hours late."""
+    """After the clock is set back by hours, a scheduled request must not be sent hours late."""
     account = PolledAccount()
     stitch = SimulatedAccount(account.loop, sources=1)
 
@@ -57,19 +57,19 @@ def test_short_poll_interval_does_not_delay_other_waiters():
 
     eager, *others = account.run(scenario)
 
-    # If the eager waiter has no poll interval, the other waiters are up to 121 s late.
+    # Without the eager waiter's poll interval, the other waiters are up to 121 s late.
     assert max(others) < 180
     assert eager < 180
     assert busiest_window(stitch.limited_request_times) <= 30
 
 
 def busiest_window(times: list[float]) -> int:
-    """Return the maximum number of requests in any 10 minutes."""
+    """Return the maximum number of requests in any period of 10 minutes."""
     return max(sum(at - 600 < each <= at for each in times) for at in times)
 
 
 def test_newest_record_counts_if_a_source_has_two_on_one_page(account):
-    """The list may contain a stale record before or after the current record."""
+    """The list may contain an outdated record of a source before or after its current record."""
     stale = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(1)}")
     newest = extraction_of(SOURCES[0], f"104857.{SOURCES[0]}.sync.{uuid_at(2)}")
     others = [extraction_of(each) for each in SOURCES[1:]]
@@ -104,7 +104,7 @@ def test_newest_record_counts_if_a_source_has_two_on_adjacent_pages(newest_first
 
 
 def test_source_at_the_end_of_a_page_costs_two_requests_per_query(account):
-    """If the source has a second record, it is the first record of the next page."""
+    """If the source has a second record, that record is the first record on the next page."""
 
     async def scenario():
         for _ in range(5):
@@ -116,7 +116,7 @@ def test_source_at_the_end_of_a_page_costs_two_requests_per_query(account):
 
 
 def uuid_at(number: int) -> str:
-    """Return a version-1 UUID. A greater number results in a later time."""
+    """Return a version 1 UUID. A higher number produces a UUID with a later time."""
     return f"{number * 1000:08x}-9a09-11f1-a2c4-06b1e2c4a85d"
 
 
@@ -160,7 +160,7 @@ def test_error_in_the_scheduler_fails_all_waiters(account, mocker):
 
 
 def test_error_in_handling_a_page_fails_all_waiters(account, mocker):
-    """The page cache raises an error if the records of a page cannot be sorted."""
+    """The page cache raises an error if it cannot sort the records on a page."""
     mocker.patch(
         "airflow_provider_stitch.replication.polling.page_cache.PageCache.add",
         side_effect=TypeError("unorderable"),
@@ -189,7 +189,7 @@ def test_poller_serves_the_next_waiter_after_an_error(account, mocker):
 
 
 def test_query_that_expires_returns_none(account):
-    """A page is polled within 5 minutes unless the job has certainly not ended."""
+    """The poller polls a page within 5 minutes, except while the job cannot have ended yet."""
 
     async def scenario():
         now = account.clock.time()

@@ -1,4 +1,4 @@
-"""Tests of the scheduler, which chooses the next request and its time."""
+"""Test how the scheduler chooses the next request and the time for it."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ NOW = 1_000_000.0
 
 
 def window(*used_ago: float, limit: int = 30, share: float | None = None) -> Window:
-    """Return the window with responses that arrived these numbers of seconds ago."""
+    """Return a window with responses that arrived the given numbers of seconds ago."""
     counted_until = [NOW - ago + WINDOW for ago in used_ago]
     free = available_in(limit, counted_until, now=NOW, blocked_until=-math.inf)
     return Window(free, float(limit) if share is None else share)
 
 
 def started(seconds_ago: float, *, checked: float | None = None, **fields) -> CompletionEstimate:
-    """Return the estimate for a job that started some seconds ago.
+    """Return the completion estimate for a job that started `seconds_ago` seconds ago.
 
-    :param checked: seconds since the last check. If None, there has been no check since the start.
+    :param checked: seconds since the last check. If None, the job has not been checked since its start.
     """
     last_checked = seconds_ago if checked is None else checked
     return CompletionEstimate(last_checked_at=NOW - last_checked, since=NOW - seconds_ago, **fields)
@@ -46,7 +46,7 @@ def candidate(request: LimitedRequest, *estimates: CompletionEstimate, **fields)
 
 
 def done(seconds_ago: float = 0.0) -> CompletionEstimate:
-    """Return the estimate for a job that was certainly done some seconds ago."""
+    """Return the completion estimate for a job that ended at least `seconds_ago` seconds ago."""
     return started(seconds_ago, done_by=NOW - seconds_ago)
 
 
@@ -124,10 +124,7 @@ def test_page_is_not_polled_again_right_after_a_poll():
 
 
 def test_single_waiter_is_polled_for_every_3_to_20_seconds():
-    """In the long run, the budget allows one poll every 20 s.
-
-    It allows more frequent polls at the beginning.
-    """
+    """The request budget allows frequent polls at first, and one poll every 20 s in the long run."""
     polls, at, last_poll = [], 0.0, 0.0
     while len(polls) < 10:
         page = Candidate(
@@ -146,7 +143,7 @@ def test_single_waiter_is_polled_for_every_3_to_20_seconds():
 
 
 def test_last_requests_are_reserved_for_follow_ups():
-    """The last two of 30 requests are reserved for the two follow-up polls of an extraction."""
+    """The last two of the 30 requests are reserved for the two requests that follow an extraction."""
     overdue = started(3600, checked=600)
     alone = candidate(PAGE_1, overdue)
     before_a_log = candidate(PAGE_1, replace(overdue, follow_ups=2))
@@ -157,7 +154,7 @@ def test_last_requests_are_reserved_for_follow_ups():
 
 
 def test_higher_limit_reserves_no_more_than_the_limit_of_stitch():
-    """At most 30 requests become available at once, so no more than 30 requests can be reserved."""
+    """At most 30 requests become available at once, so the scheduler must not reserve more than 30."""
     before_a_log = [
         candidate(LimitedRequest(RequestKind.EXTRACTIONS, page), replace(started(60), follow_ups=2))
         for page in range(1, 30)
@@ -167,7 +164,7 @@ def test_higher_limit_reserves_no_more_than_the_limit_of_stitch():
 
 
 def test_poll_of_loads_may_use_the_reserved_requests():
-    """The polls of loads that follow a log are not due, but the last two requests are reserved for them."""
+    """The last two requests are reserved for logs and loads, so a poll of loads may use them."""
     before_a_log = candidate(PAGE_1, replace(started(3600, checked=5), follow_ups=2))
     loads = candidate(LOADS, started(600))
 
@@ -175,7 +172,7 @@ def test_poll_of_loads_may_use_the_reserved_requests():
 
 
 def test_no_request_is_reserved_if_many_pages_are_polled():
-    """With many pages, reserving a fifteenth of all requests causes more delay than it prevents."""
+    """If many pages are polled, a reserve of one request in 15 causes more delay than it prevents."""
     before_a_log = replace(started(3600, checked=600), follow_ups=2)
     others = [candidate(LimitedRequest(RequestKind.LOADS, number), started(60)) for number in range(10)]
     page = candidate(PAGE_1, *[before_a_log] * 500)
@@ -185,7 +182,7 @@ def test_no_request_is_reserved_if_many_pages_are_polled():
 
 
 def test_nothing_is_sent_before_the_job_can_have_started():
-    """A sensor may wait for a job that starts tomorrow."""
+    """A sensor can wait for a job that will start tomorrow."""
     tomorrow = CompletionEstimate(last_checked_at=NOW, since=NOW + 86_400)
 
     assert isinstance(next_request([candidate(PAGE_1, tomorrow)], window(), NOW), float)
@@ -227,7 +224,7 @@ def test_threshold_rises_with_the_time_until_requests_become_available():
 
 
 def test_threshold_depends_on_pages_and_not_only_on_waiters():
-    """The number of polls that a page needs grows with the square root of the number of its waiters."""
+    """The number of polls that a page needs is proportional to the square root of its waiter count."""
     one_page = delay_threshold([candidate(PAGE_1, *[started(600)] * 16)], window(), NOW)
     four_pages = delay_threshold(
         [candidate(LimitedRequest(RequestKind.EXTRACTIONS, n), *[started(600)] * 4) for n in range(4)],
@@ -235,9 +232,9 @@ def test_threshold_depends_on_pages_and_not_only_on_waiters():
         NOW,
     )
 
-    # One page with 16 waiters needs sqrt(16) = 4 times the polls of a single waiter. Four pages with
-    # 4 waiters each need 4 * sqrt(4) = 8 times as many. The threshold grows with the square of the number of
-    # polls.
+    # A page with 16 waiters needs sqrt(16) = 4 times as many polls as a page with one waiter. Four pages
+    # with 4 waiters each need 4 * sqrt(4) = 8 times as many polls. The delay threshold is proportional to the
+    # square of the number of polls.
     assert four_pages == pytest.approx(4 * one_page, rel=0.01)
 
 
@@ -332,14 +329,14 @@ def test_threshold_is_finite_and_not_negative(free):
 
 
 def test_page_with_four_times_the_waiters_is_polled_twice_as_often():
-    """The mean delay is minimal if each page is polled in proportion to the square root of its waiters."""
+    """The mean delay is lowest if a page's poll rate grows with the square root of its waiter count."""
     polls: Counter[LimitedRequest] = Counter()
     last_polls = {PAGE_1: 0.0, PAGE_2: 0.0}
     sent: list[float] = []
     at = 0.0
     while at < 4 * 3600:
         candidates = [
-            # Jobs start and end continuously, so the probability is constant.
+            # Jobs start and end continuously, so the probability of completion stays the same.
             Candidate(
                 page,
                 [CompletionEstimate(last_polls[page], at - 1800)] * number,

@@ -1,4 +1,4 @@
-"""Tests of the pages that processes share through Redis."""
+"""Test the pages that processes share through Redis."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ def server(request):
 
 @pytest.fixture
 def pages(server):
-    """Return a function that returns the shared pages as another process sees them."""
+    """Return a function that opens the shared pages, the way another process would."""
 
     def pages(account=ACCOUNT):
         shared = SharedPages(server.client(), account)
-        shared.newer({EXTRACTIONS: 0})  # the first call reads the server's time
+        shared.newer({EXTRACTIONS: 0})  # the first call reads the Redis server's time
         wait_until_later(shared, shared._first_time)
         return shared
 
@@ -67,13 +67,16 @@ def client(stitch):
 
 
 def wait_until_later(pages: SharedPages, moment: int) -> None:
-    """Wait until a request is certainly later. The estimates of times are less exact on a busy machine."""
+    """Wait until a new request is certainly later than the given moment.
+
+    On a busy machine, the estimated times are less exact.
+    """
     while pages.earliest_time() <= moment:
         time.sleep(0.001)
 
 
 def publish(pages: SharedPages, client: StitchClient, request: LimitedRequest = EXTRACTIONS):
-    """Request a page, publish it as a process does, and return it."""
+    """Request a page, publish it the way a worker process would, and return it."""
     lease = pages.lease(request, 0)
     assert isinstance(lease, Lease)
     requested_at = pages.earliest_time()
@@ -112,7 +115,7 @@ def test_page_serves_only_needs_that_arose_before_its_request(pages, client):
 
 
 def test_page_from_before_the_first_call_is_not_taken(pages, client, server):
-    """A process that has not reached Redis cannot date its needs by the server's clock."""
+    """Before its first call to Redis, a process does not know the time of the Redis server's clock."""
     publish(pages(), client)
 
     assert SharedPages(server.client(), ACCOUNT).newer({EXTRACTIONS: 0}) == {}
@@ -211,7 +214,7 @@ def test_nothing_is_shared_while_redis_is_unavailable(pages, server):
 
 
 def test_pollers_of_several_processes_share_one_request(server, stitch, client):
-    """Each thread has its own event loop and poller, like a separate process."""
+    """Each thread has its own event loop and poller, so it behaves like a separate process."""
     client.redis = server.client()
     shared = account_pages(client.redis, (client.base_url, client.client_id))
     shared.newer({EXTRACTIONS: 0})
@@ -234,4 +237,4 @@ def test_pollers_of_several_processes_share_one_request(server, stitch, client):
         thread.join(timeout=120)
 
     assert found == [source.id] * 6
-    assert 1 <= len(stitch.limited_requests) - before <= 2  # a thread may submit its query late
+    assert 1 <= len(stitch.limited_requests) - before <= 2  # a slow thread may cause a second request

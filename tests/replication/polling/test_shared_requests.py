@@ -1,4 +1,4 @@
-"""Waiters of an account share requests, cached pages and errors."""
+"""Test that the waiters for an account share requests, cached pages and errors."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_query_after_the_latest_sequence_returns_a_newer_result(account):
 
 
 def test_response_to_an_earlier_request_does_not_resolve_a_fresh_query(account):
-    """Stitch may have created the response before the second waiter's job ended."""
+    """Stitch may have created the earlier response before the second waiter's job ended."""
 
     async def scenario():
         first = asyncio.ensure_future(account.scheduled_query())
@@ -58,7 +58,7 @@ def test_response_to_an_earlier_request_does_not_resolve_a_fresh_query(account):
 
 
 def test_waiters_that_start_late_one_by_one_share_cached_pages():
-    """Airflow starts mapped tasks one by one, and not every task may use up a request."""
+    """Airflow starts mapped tasks one by one. Most of the tasks must find their jobs on cached pages."""
     account = PolledAccount()
     stitch = SimulatedAccount(account.loop, sources=60)
 
@@ -81,7 +81,7 @@ def test_waiters_that_start_late_one_by_one_share_cached_pages():
 
     assert all(delay < 20 for delay in delays)
     requests_during_starts = [at for at in stitch.limited_request_times if at < 380]
-    assert len(requests_during_starts) < 20  # this poll is for the waiter with the long job
+    assert len(requests_during_starts) < 20  # only the long job needs polls
 
 
 def test_cancelled_waiter_does_not_cancel_a_shared_request(account):
@@ -97,7 +97,7 @@ def test_cancelled_waiter_does_not_cancel_a_shared_request(account):
 
 
 def test_waiters_get_results_while_others_are_cancelled(account):
-    """Some waiters are cancelled before any request is sent, and some while other waiters receive results."""
+    """Some waiters are cancelled before the first request, and some while other waiters receive results."""
     rng = random.Random(5)
 
     async def scenario():
@@ -112,7 +112,7 @@ def test_waiters_get_results_while_others_are_cancelled(account):
 
 
 def test_waiter_cancelled_during_scheduling_does_not_affect_others(account, mocker):
-    """Reading the budget may take seconds, because other processes write to its file."""
+    """A read of the budget can take seconds while other processes write to the budget file."""
     window = account.budget.window
 
     def slow_window():
@@ -132,7 +132,7 @@ def test_waiter_cancelled_during_scheduling_does_not_affect_others(account, mock
 
 
 def test_last_waiter_cancelled_during_scheduling_leaves_no_error(account, mocker):
-    """An error in the poller's task would appear in the triggerer's log without a cause."""
+    """An error in the poller's task would appear in the triggerer's log without any explanation."""
     window = account.budget.window
 
     def slow_window():
@@ -213,7 +213,7 @@ def test_immediate_query_is_sent_before_scheduled_ones(account):
 
 
 def test_stop_does_not_rely_on_a_cached_extraction():
-    """A trigger's `on_kill` has access to the pages that the waiters of its event loop have cached."""
+    """A trigger's `on_kill` can read the pages that waiters in the same event loop have cached."""
     with StitchEmulator(speed=1e-6) as stitch:
         github = stitch.add_source("github", streams={"commits": 1})
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
@@ -234,7 +234,7 @@ def test_250_waiters_in_one_event_loop_keep_the_rate_limit():
     with StitchEmulator(speed=600) as stitch:
         ids = [stitch.add_source(f"source_{n}", streams={"rows": 1}) for n in range(250)]
         jobs = {source_id: stitch.start_job(source_id).job_name for source_id in ids}
-        # The limit is 30 requests in 10 real minutes, and the test takes less time.
+        # The limit of 30 requests in 10 minutes refers to real time. The test takes less than 10 minutes.
         client = StitchClient(stitch.access_token, base_url=stitch.url, client_id=stitch.client_id)
 
         async def wait(source_id):

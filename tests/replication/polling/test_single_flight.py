@@ -1,4 +1,4 @@
-"""Tests of sharing one call between concurrent callers."""
+"""Test that concurrent callers share one call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from simulated_stitch.virtual_time import VirtualLoop, run
 
 
 class Calls:
-    """An async function that returns the number of the call after 10 seconds. The third call fails."""
+    """An async function that waits for 10 seconds and returns its call count. The third call fails."""
 
     def __init__(self) -> None:
         self.started = 0
@@ -33,8 +33,8 @@ def calls():
 def results_of(calls: Calls, *called_at: float, cancelled_at: float | None = None) -> list[object]:
     """Return the result or exception that each caller received.
 
-    :param called_at: when each caller requests the result, in seconds.
-    :param cancelled_at: when the first caller is cancelled.
+    :param called_at: the times at which the callers request the result, in seconds.
+    :param cancelled_at: the time at which the first caller is cancelled, in seconds.
     """
     loop = VirtualLoop()
 

@@ -1,4 +1,4 @@
-"""Evaluate the loading phase of a job from a log and listed loads."""
+"""Helpers that evaluate the loading phase of a job from a log and a list of loads."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ ONE_BATCH = log(replicated("06:02:33", "commits", 412), sent("06:04:40.118", "co
 def observed(
     the_log=ONE_BATCH, *, streams=(COMMITS, ISSUES), polls=((), "06:03:00"), **fields
 ) -> Observations:
-    """Return the observations after an extraction.
+    """Return the observations of a waiter after an extraction.
 
-    Each poll consists of the listed loads and Stitch's time.
+    Each item in `polls` contains the loads that Stitch listed, and Stitch's time.
     """
     defaults = {
         "extraction": extraction(),
@@ -39,7 +39,7 @@ def observed(
 
 
 def state_of(the_log, loads, polled_at, *, streams=(COMMITS, ISSUES), **fields) -> str:
-    """Return the state of a loading goal after a poll has returned these loads."""
+    """Return the state of a loading goal after a poll that returned the given loads."""
     observations = observed(the_log, streams=streams, polls=(loads, polled_at))
     return evaluate(goal("loading", **fields), observations).state
 

@@ -1,4 +1,4 @@
-"""Arguments that templates have rendered with and without `render_template_as_native_obj`."""
+"""Test arguments that Jinja renders from templates with and without `render_template_as_native_obj`."""
 
 from __future__ import annotations
 

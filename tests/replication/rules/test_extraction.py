@@ -1,4 +1,4 @@
-"""Tests of the status of an extraction, which follows from the job that Stitch lists and from the log."""
+"""Test how the status of an extraction is determined from Stitch's list of jobs and from the log."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_superseded_job_is_evaluated_by_its_log(the_log, incomplete_log_times, s
 
 
 def test_job_start_time_replaces_a_name_without_time():
-    unnamed = "104857.310442.sync.7b2a8ee8-6a52-4a1e-8a6f-7b6f1d0a2c11"  # a random UUID
+    unnamed = "104857.310442.sync.7b2a8ee8-6a52-4a1e-8a6f-7b6f1d0a2c11"  # the name contains a random UUID
     ours = goal(job_name=unnamed, job_started_at=at("06:00:02"))
 
     assert not evaluate_extraction(ours, Observations(extraction=EARLIER_JOB)).ended
@@ -298,7 +298,7 @@ def test_listed_job_with_undocumented_name_is_compared_by_start_time():
 
 @pytest.mark.parametrize("listed", [None, EARLIER_JOB], ids=["no job is listed", "an earlier job is listed"])
 def test_job_that_is_not_listed_after_25_hours_has_ended(listed):
-    """Stitch ends a job after 24 hours, and lists the job for 60 days."""
+    """Stitch terminates a job after 24 hours, and lists the job for 60 days."""
     polled = Observations().with_extraction(listed, at("06:00:02") + timedelta(hours=25), is_ours=False)
     assert evaluate_extraction(goal(), polled).state == "running"
 

@@ -1,4 +1,4 @@
-"""Tests of the validation and serialization of goals."""
+"""Test how goals are validated and serialized."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading after a log that is missing, incomplete, without timestamps, or written by the Avro target."""
+"""Test loading after a log that is missing or incomplete, has no timestamps, or is from the Avro target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of which load errors fail the phase."""
+"""Test which load errors make a phase fail."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of matching loads to the streams in the log."""
+"""Test how loads are matched to the streams in a log."""
 
 from __future__ import annotations
 

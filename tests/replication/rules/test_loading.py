@@ -1,4 +1,4 @@
-"""Tests of which loads finish the loading phase, and of properties of all evaluations."""
+"""Test which loads finish the loading phase, with fixed examples and with generated loads."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_settle_period_is_at_most_15_minutes():
 
 
 def test_third_load_of_four_batches_does_not_finish_loading():
-    """Each batch is loaded after six minutes, so the third load is later than the fourth batch."""
+    """Each batch is loaded six minutes after it is sent, so the third load is later than the fourth batch."""
     batches = log(*(sent(f"06:{minute:02d}:00", "commits") for minute in (0, 5, 10, 15)))
 
     assert state_of(batches, [load("commits", "06:16:00")], "06:20:59") == "running"
@@ -162,7 +162,10 @@ def test_retried_batch_counts_as_sent_at_the_next_state_update(retry):
 
 
 def test_load_after_a_retry_counts_once_the_source_is_quiet():
-    """Without a state update, the last batch gets the time of the target's last line, long after the load."""
+    """The log contains no state update, so the target's last line determines the time of the last batch.
+
+    That line is much later than the load of the batch.
+    """
     retry = "06:01:01 target INFO Backing off post_coroutine(...) for 4.2s (StitchClientResponseError)"
     retried = log(sent("06:01:00", "commits"), retry)
 
@@ -231,7 +234,7 @@ def test_load_settles_if_rows_of_the_previous_job_may_be_pending(previous_job, s
 
 
 def test_poll_for_one_load_keeps_the_other_loads():
-    """The loads of a source are on several pages, and the poller polls only pages with expected loads."""
+    """A source's loads can be on several pages, but the poller polls only pages with expected loads."""
     both = log(sent("06:04:30", "commits"), sent("06:04:40", "issues"))
     observations = observed(
         both, polls=([load("commits", "06:05:00"), load("issues", None, "locked")], "06:06:00")
@@ -260,7 +263,7 @@ times = st.integers(min_value=0, max_value=7200).map(lambda s: at("06:00:00") + 
     settle=st.integers(0, 600),
 )
 def test_loading_never_finishes_with_a_load_before_the_last_batch(batches, loaded_at, polled_at, settle):
-    """With several batches, loading finishes once the load has settled."""
+    """If the log contains several batches, loading finishes once the stream's load has settled."""
     the_log = log(*(sent(f"{time:%H:%M:%S}", "commits") for time in sorted(batches)))
     polled_at = max(polled_at, loaded_at)
     loads = [load("commits", f"{loaded_at:%H:%M:%S}")]

@@ -1,4 +1,4 @@
-"""Tests of the reasons why a wait can never finish."""
+"""Test which conditions prevent a wait from finishing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of finding the streams that match a name from a user or from a log."""
+"""Test which streams match a name from a user or a log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of the arguments that identify a sensor's job."""
+"""Test the arguments that tell a sensor which job to wait for."""
 
 from __future__ import annotations
 

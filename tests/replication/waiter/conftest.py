@@ -1,4 +1,4 @@
-"""A source with one stream that has rows and one stream without rows."""
+"""A fixture for a source that has streams with rows and a stream without rows."""
 
 from __future__ import annotations
 

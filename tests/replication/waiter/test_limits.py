@@ -1,4 +1,4 @@
-"""Waits that cannot finish, time out, survive an outage, or wait for the request budget."""
+"""Test waits that cannot finish, time out, survive an outage, or are delayed by the request budget."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_timeout_reports_progress_and_the_limit_that_ended_the_wait(stitch, wait
 
 
 def test_timeout_reports_how_many_requests_were_sent_during_an_outage(stitch, waiter, github):
-    """A request without a usable response is counted, because it uses up the account's limit."""
+    """The reported number includes failed requests, because they count against the account's limit."""
     stitch.plan_jobs(github, JobPlan(tap_seconds=9999))
     goal = waiter.goal(github, waiter.start(github).job_name, "extraction")
     stitch.fail(path_regex="extractions", times=3, status=502)
@@ -121,7 +121,7 @@ def test_timeout_reports_that_the_budget_is_used_up(stitch, waiter, github):
 
 
 def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
-    """The budget is used up before the first poll and once more later."""
+    """The request budget is used up before the first poll, and again at a later time."""
     started = waiter.start(github)
     session = waiter.session()
     stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=50, rows=1, prepare=3600)], "pulls": []}))
@@ -217,7 +217,7 @@ def test_error_that_is_not_retried_names_no_limit(stitch, waiter, github):
 
 def test_wait_survives_rejections_by_the_rate_limit(stitch, waiter, github):
     stitch.enforce_limit()
-    for _ in range(25):  # requests of another client
+    for _ in range(25):  # requests from another client
         waiter.client.list_loads()
 
     assert waiter.replicate(github).error is None

@@ -1,4 +1,4 @@
-"""Tests of which loads end a wait."""
+"""Test which loads end a wait."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_deselected_namesake_on_another_page_does_not_count_as_ours(stitch, wait
 
 
 def test_load_error_from_before_the_job_is_old_despite_an_earlier_poll(stitch, waiter):
-    """A sensor may have polled the loads hours before the job starts."""
+    """A sensor can poll the loads hours before the job starts."""
     clock = EmulatedClock(stitch)
     shop = stitch.add_source("shop", streams={"orders": 5}, schedule_minutes=60)
     stitch.record_load(shop, "orders", seconds_ago=7200)
@@ -186,7 +186,8 @@ def test_load_error_from_before_the_job_is_old_despite_an_earlier_poll(stitch, w
 
 
 def test_cached_error_from_before_the_wait_does_not_fail_it_if_cleared(stitch, waiter):
-    others = {f"a_{number}": 0 for number in range(250)}  # three pages, which are cached at different times
+    # The loads fill three pages, which are cached at different times.
+    others = {f"a_{number}": 0 for number in range(250)}
     shop = stitch.add_source("shop", streams={**others, "orders": 5})
     for stream in others:
         stitch.record_load(shop, stream, seconds_ago=86_400)
@@ -244,5 +245,5 @@ def test_streams_that_share_a_name_in_two_schemas_are_one_load(stitch, waiter):
 
     result = waiter.replicate(shop).result
 
-    # The target's log contains only the name of the table, so one load represents both streams.
+    # The target's log contains only the table name, so the result contains one load for both streams.
     assert {name: stream["rows"] for name, stream in result["streams"].items()} == {"orders": 14}

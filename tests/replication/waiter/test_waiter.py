@@ -1,4 +1,4 @@
-"""The complete wait of one task for a job, and the records that the wait reads."""
+"""Test a task's complete wait for a job, including the records that the wait reads."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_late_waiter_succeeds_on_its_first_poll(stitch, waiter, github):
     outcome = waiter.wait(waiter.goal(github, job.job_name))
 
     assert outcome.error is None
-    assert len(stitch.limited_requests) == 3  # one request each for loads, extraction and log
+    assert len(stitch.limited_requests) == 3  # one request each for the loads, the extraction and the log
 
 
 def test_long_wait_logs_heartbeats(stitch, waiter, github):
@@ -111,8 +111,8 @@ def test_wait_finds_a_record_that_moves_to_the_next_page(stitch, waiter):
     for source_id in others:
         stitch.complete_job(source_id, seconds_ago=600)
     job = stitch.jobs(ids[100])[0]
-    # The record of this source is the last record of the first page until Stitch lists a job of the new
-    # source before it.
+    # The source's record is the last record on the first page. Later, Stitch lists a job for the new source
+    # before that record.
     moves = [lambda: stitch.complete_job(new_source, seconds_ago=60)]
 
     def move_record():
@@ -159,7 +159,7 @@ def test_log_decides_if_a_later_job_is_listed(stitch, waiter, github):
 
 
 def test_wait_for_a_job_that_is_no_longer_listed_ends(stitch, waiter, github):
-    """Stitch lists a job for 60 days."""
+    """Stitch stops listing a job after 60 days."""
     job = stitch.complete_job(github, seconds_ago=61 * 86_400)
     started_at = stitch.now()
 
@@ -208,7 +208,8 @@ def test_wait_fails_if_the_extraction_fails(stitch, waiter, github, plan, messag
 
 
 def test_late_rows_of_the_previous_job_do_not_count_as_ours(stitch, waiter, github):
-    stitch.complete_job(github, seconds_ago=1, load_seconds=100)  # its rows are loaded about 50 s from now
+    # The rows of the previous job are loaded about 50 s from now.
+    stitch.complete_job(github, seconds_ago=1, load_seconds=100)
     stitch.plan_next_job(
         github, JobPlan(discovery_seconds=2, tap_seconds=6, target_seconds=2, load_seconds=100)
     )
@@ -250,7 +251,7 @@ def test_unsorted_list_is_read_in_full(stitch, waiter, mocker):
     for source_id in ids:
         stitch.complete_job(source_id, seconds_ago=600)
     list_extractions = waiter.client.list_extractions
-    # The emulator returns a sorted list, as documented, so the test reverses its pages.
+    # The emulator returns a sorted list, as documented, so the test reverses the order of the pages.
     mocker.patch.object(
         waiter.client,
         "list_extractions",

@@ -1,4 +1,4 @@
-"""Chaos tests, which kill processes and cut connections at times that a seed determines.
+"""Chaos tests, which kill processes and interrupt connections at times that a seed determines.
 
-Each run must end in the expected state, and Stitch must have run the expected number of jobs.
+The tests check that each DAG run ends in the expected state and that Stitch runs the expected number of jobs.
 """

@@ -1,6 +1,6 @@
-"""Run many DAG runs, inject faults, and report the results.
+"""Execute many DAG runs, inject faults, and report the results.
 
-`python -m tests.system.chaos --runs 100 --seed 0`
+Usage: `python -m tests.system.chaos --runs 100 --seed 0`
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ if TYPE_CHECKING:
 
     from tests.system.chaos.runner import RunResult
 
-#: Enough slots for every task of a batch, and for the second tries of tasks whose first try is suspended.
+#: Airflow needs a slot for every task in a batch, and for the second try of each task with a suspended first
+#: try.
 SETTINGS = {"CORE__PARALLELISM": "14"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Execute the runs. Return 0 if all runs ended as expected, otherwise 1."""
+    """Execute the DAG runs.
+
+    Return 0 if all runs ended as expected, and 1 otherwise.
+    """
     options = _parser().parse_args(arguments)
     console = Console(width=110, soft_wrap=True)
     console.print(f"{options.runs} runs, starting at number {options.seed}. Starting Stitch and Airflow ...")

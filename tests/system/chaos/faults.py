@@ -1,8 +1,8 @@
-"""Faults to inject into a running Airflow and into the local Stitch.
+"""Inject faults into a running Airflow and into the local Stitch.
 
-Each fault is a generator. The generator yields the number of real seconds after which the runner resumes it,
-and calls `hit` when it has injected the fault. If the condition for the fault never occurs, the generator
-never calls `hit`.
+Each fault is a generator, which calls `hit` once it has injected the fault. The generator yields the number
+of real seconds after which the runner must resume it. If the condition for the fault never occurs, the
+generator does not call `hit`.
 """
 
 from __future__ import annotations
@@ -28,30 +28,33 @@ if TYPE_CHECKING:
 
 TRIGGERERS = ("triggerer", "second triggerer")
 
-#: Real seconds for which a process is suspended, which is longer than Airflow's heartbeat timeout (see the
-#: harness).
+#: Number of real seconds for which a process is suspended. The number exceeds Airflow's heartbeat timeout in
+#: `airflow_settings`.
 SUSPEND_SECONDS = 20.0
 
-#: Real seconds without a triggerer, which is longer than another triggerer needs to adopt its triggers.
+#: Number of real seconds for which a triggerer is down. Another triggerer needs less time to adopt its
+#: triggers.
 ADOPTION_SECONDS = 12.0
 
-#: Real seconds without a free request, which is longer than the grace period of a killed task.
+#: Number of real seconds for which Stitch rejects requests. The number exceeds the grace period of a killed
+#: task.
 RATE_LIMIT_SECONDS = 10.0
 
-#: Maximum real seconds without Redis. Half of the outages are longer than a window, which lasts 20 s.
+#: Maximum number of real seconds for which Redis is down. Half of the outages are longer than a window of the
+#: rate limit, which lasts 20 real seconds.
 REDIS_SECONDS = 45.0
 
-#: States of a task that may wait for its job.
+#: States in which a task can be waiting for its job.
 WAITING_STATES = ("running", "deferred")
 
-#: Period for a task fault, in real seconds from the start of the task's process. If the task is deferred, the
-#: process ends soon.
+#: A task fault occurs within this number of real seconds after the task's process has started. The process of
+#: a deferred task ends soon.
 TASK_FAULT_PERIOD = {"in_worker": 15.0, "deferred": 3.0}
 
 
 @dataclass(frozen=True)
 class FaultContext:
-    """The plan of a fault, the processes that the fault can disturb, and a callback."""
+    """The plan for a fault, the processes that the fault can disturb, and the callback `hit`."""
 
     airflow: Airflow
     stitch: StitchProcess
@@ -60,13 +63,13 @@ class FaultContext:
 
     @property
     def delay(self) -> float:
-        """Real seconds from the start of the batch until the fault."""
+        """Number of real seconds from the start of the batch until the fault."""
         return self.plan.moment * FAULT_PERIOD
 
 
 @dataclass(frozen=True)
 class TaskTarget:
-    """The run whose task is disturbed."""
+    """The DAG run that contains the task to disturb."""
 
     processes: TaskProcesses
     run: Run
@@ -75,7 +78,7 @@ class TaskTarget:
 
     @property
     def process(self) -> psutil.Process | None:
-        """The process that is executing the task, or None."""
+        """The process that is executing the task, or None if no process is executing it."""
         return self.processes.find(self.run)
 
 
@@ -123,7 +126,10 @@ def kill_task_during_start(context: FaultContext, target: TaskTarget) -> Iterato
 
 
 def kill_task_at_rate_limit(context: FaultContext, target: TaskTarget) -> Iterator[float]:
-    """Kill the task while Stitch rejects all status requests, so that no poll shows the state of its job."""
+    """Kill the task while Stitch rejects all status requests.
+
+    The task then cannot poll the state of its job.
+    """
     yield from _wait_until_running(context, target)
     limit_exceeded = {"status": 429, "headers": {"Retry-After": "3"}, "times": None}
     fault = context.stitch.fail(path_regex="/(extractions|loads)", **limit_exceeded)
@@ -133,7 +139,7 @@ def kill_task_at_rate_limit(context: FaultContext, target: TaskTarget) -> Iterat
 
 
 def start_another_job(context: FaultContext, target: TaskTarget) -> Iterator[float]:
-    """Start a job as another user as soon as the task's job has ended."""
+    """Start a job on behalf of another user as soon as the task's job has ended."""
     while not _last_job_has_ended(context, target):
         yield 0.0
     context.stitch.call("start_other_job", source_id=target.source_id)
@@ -151,7 +157,7 @@ def _start_request(target: TaskTarget) -> dict[str, Any]:
 
 
 def _wait_until_running(context: FaultContext, target: TaskTarget) -> Iterator[float]:
-    """Wait until the task's process exists, and then until the moment of the fault."""
+    """Wait until the task's process exists, and then until the planned moment of the fault."""
     while target.process is None:
         yield 0.0
     yield context.plan.moment * TASK_FAULT_PERIOD[target.where]
@@ -166,7 +172,7 @@ def _kill(context: FaultContext, *processes: psutil.Process | None) -> None:
 
 
 def mark_task_failed(target: TaskTarget) -> Iterator[float]:
-    """After all faults, mark the task failed once it has waited undisturbed for a while."""
+    """Mark the task as failed after all faults, once the task has waited undisturbed for a while."""
     yield FAULT_PERIOD + ADOPTION_SECONDS
     previous, undisturbed_seconds = None, 0
     while undisturbed_seconds < SUSPEND_SECONDS + 5:
@@ -218,7 +224,7 @@ def kill_scheduler_only(context: FaultContext) -> Iterator[float]:
 def _restart(
     context: FaultContext, names: tuple[str, ...], end: Callable[[str], None], pause: float
 ) -> Iterator[float]:
-    """End components, and start them again after a pause."""
+    """Terminate or kill components, and start them again after a pause."""
     ended = [name for name in names if context.airflow.processes.is_running(name)]
     for name in ended:
         end(name)
@@ -238,7 +244,7 @@ def kill_stitch(context: FaultContext) -> Iterator[float]:
 
 def cut_network(context: FaultContext) -> Iterator[float]:
     yield context.delay
-    # In half of the cases Stitch still receives the requests, and only the responses are lost.
+    # In half of the cases, Stitch receives the requests and only the responses are lost.
     cut = {"times": None, "cut": True, "after_effect": context.plan.choice < 0.5}
     faults = [context.stitch.fail(**cut, host=host) for host in ("api", "log")]
     context.hit()

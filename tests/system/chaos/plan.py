@@ -1,4 +1,4 @@
-"""Derive the events of each run and their times from the run number."""
+"""Choose the expected outcome and the faults of each DAG run from the number of the run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: Runs that execute together, so that a fault of a component affects all these runs.
+#: Number of DAG runs that execute together. A component fault affects all of these runs.
 RUNS_PER_BATCH = 10
 
-#: Real seconds from the start of a batch within which component faults are injected.
+#: Component faults are injected within this number of real seconds after the start of a batch.
 FAULT_PERIOD = 25.0
 
-#: Kinds of faults that disturb the task of one run, with their relative frequencies.
+#: Relative frequencies of faults that disturb the task of one DAG run, by kind of fault.
 TASK_FAULT_WEIGHTS = {
     "none": 4,
     "kill task": 4,  # kill the process that executes the task
-    "kill worker": 2,  # kill the executor's worker and the task in it
-    "suspend worker": 2,  # Airflow declares the task dead, then the worker resumes
-    "lose start response": 2,  # Stitch starts a job, and the connection is cut
-    "kill task during start": 2,  # Stitch starts a job, and the task is killed before the response arrives
-    "kill task at rate limit": 2,  # Stitch rejects status requests when the task is killed
-    "start another job": 2,  # another user starts a job of the same source as soon as our job has ended
+    "kill worker": 2,  # kill the executor's worker process and the task that runs in it
+    "suspend worker": 2,  # Airflow declares the task dead, and then the worker resumes
+    "lose start response": 2,  # Stitch starts a job, and the connection is interrupted
+    "kill task during start": 2,  # kill the task before Stitch's response to the start request arrives
+    "kill task at rate limit": 2,  # kill the task while Stitch rejects status requests
+    "start another job": 2,  # another user starts a job for the same source as soon as our job has ended
 }
 
-#: Kinds of faults that disturb all runs of a batch.
+#: Kinds of faults that disturb all DAG runs of a batch.
 COMPONENT_FAULT_KINDS = (
     "kill one triggerer",  # of two
     "kill both triggerers",
@@ -35,32 +35,32 @@ COMPONENT_FAULT_KINDS = (
     "kill scheduler and workers",
     "kill scheduler only",
     "kill Stitch",
-    "cut network",  # every connection to Stitch is cut for a few seconds
+    "cut network",  # interrupt all connections to Stitch for a few seconds
 )
 
 
-#: An additional fault for all runs of a batch if several hosts share their budget through Redis.
+#: Another fault that disturbs a whole batch, if several hosts share their request budget through Redis.
 REDIS_FAULT_KIND = "kill Redis"
 
 
 @dataclass(frozen=True)
 class ExpectedOutcome:
-    """The expected outcome of a run."""
+    """The expected outcome of a DAG run."""
 
-    share: float  #: fraction of all runs
+    share: float  #: fraction of all DAG runs with this outcome
     dag: str = "plain"
     state: str = "success"
     jobs: int = 1
-    is_stopped: bool = False  #: whether the task must stop its job
+    is_stopped: bool = False  #: whether the task is expected to stop its job
 
 
 #: By name.
 OUTCOMES = {
-    # The destination rejects all rows.
+    # The destination rejects all rows of the job.
     "refused": ExpectedOutcome(0.1, dag="failing", state="failed"),
-    # The first extraction fails, and the retry succeeds.
+    # The extraction of the first job fails, and the retry of the task succeeds.
     "extracted again": ExpectedOutcome(0.1, jobs=2),
-    # A user marks the task failed after all faults.
+    # A user marks the task as failed after all faults.
     "given up": ExpectedOutcome(0.1, state="failed", is_stopped=True),
     "loaded": ExpectedOutcome(0.7),
 }
@@ -71,18 +71,18 @@ class FaultPlan:
     """A fault to inject."""
 
     kind: str
-    moment: float  #: when to inject it, as a fraction (0 to 1) of the period for its kind
+    moment: float  #: when to inject the fault, as a fraction (0 to 1) of its period
     choice: float  #: a number from 0 to 1 that selects the component or the duration
 
 
 @dataclass(frozen=True)
 class RunPlan:
-    """One run of a DAG, and the fault that disturbs the task of the run."""
+    """The plan for one DAG run, and for the fault that disturbs the run's task."""
 
     number: int
-    where: str  #: where the task waits, `in_worker` or `deferred`
+    where: str  #: where the task waits: `in_worker` or `deferred`
     outcome_name: str
-    tap_seconds: float  #: seconds of Stitch's time
+    tap_seconds: float  #: duration of each tap, in seconds of Stitch's time
     fault: FaultPlan
 
     @property
@@ -96,20 +96,25 @@ class RunPlan:
 
 @dataclass(frozen=True)
 class RunBatch:
-    """Runs that start together, and the faults that disturb all these runs."""
+    """DAG runs that start together, and the faults that disturb all of these runs."""
 
     runs: tuple[RunPlan, ...]
     faults: tuple[FaultPlan, ...]
 
 
 def plan_batches(runs: int, seed: int, *, kills_redis: bool = False) -> Iterator[RunBatch]:
-    """Plan `runs` runs, numbered from `seed`. The same number always yields the same plan.
+    """Plan DAG runs in batches.
 
-    :param kills_redis: whether to add one or two kills of Redis to each batch.
+    The same run number always yields the same plan.
+
+    :param runs: how many runs to plan.
+    :param seed: the number of the first run.
+    :param kills_redis: whether to kill Redis once or twice in each batch.
     """
     for first in range(seed, seed + runs, RUNS_PER_BATCH):
         numbers = range(first, min(first + RUNS_PER_BATCH, seed + runs))
-        # The string is part of the seed, so another string would change the plans of all recorded seeds.
+        # The seed contains the string `wave`. Another string would change the plans for all recorded run
+        # numbers.
         rng = random.Random(f"wave {first}")
         kinds = rng.sample(COMPONENT_FAULT_KINDS, 3)
         faults = [_plan_fault(kind, rng) for kind in kinds]

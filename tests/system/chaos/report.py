@@ -1,4 +1,4 @@
-"""Summarize the results of the runs in tables."""
+"""Summarize the results of all DAG runs in tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 
 def faults_table(results: Sequence[RunResult]) -> Table:
-    """Return one row per kind of fault, with the number of disturbed runs and their outcomes."""
+    """Return a table with one row per kind of fault.
+
+    Each row contains the number of disturbed DAG runs and their outcomes.
+    """
     table = Table(title="Results by injected fault", title_justify="left", show_footer=True)
     table.add_column("fault", footer="all runs")
     for title, count in _counts(results).items():
@@ -45,7 +48,10 @@ def _counts(results: Sequence[RunResult]) -> dict[str, int]:
 
 
 def runs_table(results: Sequence[RunResult]) -> Table:
-    """Return one row per run with errors. If there are none, return a row for the longest run."""
+    """Return a table with one row per DAG run with errors.
+
+    If no run has an error, the table contains only the longest run.
+    """
     wrong = [result for result in results if result.errors]
     shown = wrong or sorted(results, key=lambda result: result.seconds)[-1:]
     title = "Runs with errors" if wrong else "No run has an error. The longest:"

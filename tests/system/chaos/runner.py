@@ -1,4 +1,4 @@
-"""Execute batches of runs while injecting faults, and check how each run ended."""
+"""Execute batches of DAG runs, inject faults, and check how each run has ended."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tests.system.chaos.stitch_process import StitchProcess
     from tests.system.harness import Airflow, Run
 
-#: Real seconds after which a run of a batch counts as unfinished.
+#: Number of real seconds after which a DAG run counts as unfinished.
 BATCH_TIMEOUT = 300.0
 
-#: Real seconds between two steps of the faults.
+#: Number of real seconds between the steps of a fault.
 STEP_INTERVAL = 0.25
 
-#: Real seconds between two queries of the runs' states.
+#: Number of real seconds between queries for the states of all DAG runs.
 STATE_INTERVAL = 1.5
 
 UNFINISHED = "unfinished"
@@ -43,20 +43,20 @@ NEVER = float("inf")
 
 @dataclass(frozen=True)
 class RunResult:
-    """The outcome of a run."""
+    """The outcome of a DAG run."""
 
     plan: RunPlan
     run_id: str
-    hit_by: tuple[str, ...]  #: the kinds of faults that were injected before its end
-    state: str  #: state at the end of the run, or `UNFINISHED`
-    jobs: int  #: number of jobs that Stitch recorded
-    seconds: float  #: real seconds from the start of the batch
+    hit_by: tuple[str, ...]  #: the kinds of faults that were injected before the run ended
+    state: str  #: the final state of the run, or `UNFINISHED`
+    jobs: int  #: number of jobs that Stitch has run
+    seconds: float  #: duration in real seconds from the start of the batch
     errors: tuple[str, ...]  #: differences from the expected outcome
 
 
 @dataclass
 class _ActiveRun:
-    """A run of the current batch."""
+    """A DAG run in the current batch."""
 
     plan: RunPlan
     run: Run
@@ -67,17 +67,17 @@ class _ActiveRun:
 
 @dataclass
 class _ActiveFault:
-    """A fault that will be injected or was injected."""
+    """A planned or injected fault."""
 
     kind: str
-    target: _ActiveRun | None  #: the run that the fault disturbs, or None for all runs
+    target: _ActiveRun | None  #: the run that the fault disturbs, or None if the fault disturbs all runs
     steps: Iterator[float]
-    hits: list[float]  #: times of the injections
+    hits: list[float]  #: when the fault was injected, in real seconds
     due: float = 0.0
 
     @property
     def is_open(self) -> bool:
-        """Whether the fault was injected and has not been undone yet."""
+        """Whether the fault has been injected but has not been undone yet."""
         return bool(self.hits) and self.due != NEVER
 
     def advance(self, now: float) -> None:
@@ -87,14 +87,14 @@ class _ActiveFault:
             self.due = NEVER if pause is None else now + pause
 
     def has_hit(self, run: _ActiveRun) -> bool:
-        """Return whether the fault was injected before the end of a run that it can disturb."""
+        """Return whether the fault can disturb a DAG run and was injected before the run ended."""
         return self.target in (None, run) and any(hit <= run.seconds for hit in self.hits)
 
 
 class ChaosRunner:
-    """Runs batches of DAG runs in an Airflow with two triggerers, against an emulator that faults can kill.
+    """Executes batches of DAG runs in an Airflow with two triggerers, against an emulator that can be killed.
 
-    :param conf: added to the configuration of each run.
+    :param conf: values to add to the configuration of each DAG run.
     """
 
     def __init__(self, airflow: Airflow, stitch: StitchProcess, conf: dict[str, str] | None = None) -> None:
@@ -105,7 +105,7 @@ class ChaosRunner:
         self._started_at = 0.0
 
     def execute(self, batch: RunBatch) -> list[RunResult]:
-        """Start the runs, inject the faults, wait until all runs have finished, and check them."""
+        """Start the DAG runs, inject faults, wait until all runs have finished, and check each run."""
         runs = [self._prepare(plan) for plan in batch.runs]
         self._started_at = time.monotonic()
         faults = [self._component_fault(plan) for plan in batch.faults]
@@ -113,7 +113,7 @@ class ChaosRunner:
             faults.append(self._task_fault(run))
             if run.plan.expected.is_stopped:
                 faults.append(self._user_action(run))
-        self._step(faults)  # faults of a start request must be set up before the request is sent
+        self._step(faults)  # faults that affect a start request must be set up before this request is sent
         for run in runs:
             run.run.trigger(_source_name(run.plan), **self._conf)
         next_query = 0.0
@@ -135,7 +135,7 @@ class ChaosRunner:
         return _ActiveRun(plan, self._airflow.new_run(plan.dag_id), source_id)
 
     def _record_finished(self, runs: list[_ActiveRun]) -> None:
-        with suppress(NotAvailableYet):  # the database may be locked; the next query may succeed
+        with suppress(NotAvailableYet):  # a query may fail because the database is locked
             states = self._airflow.control.states_of_runs()
             for run in runs:
                 state = states.get(run.run.run_id, "")
@@ -170,9 +170,9 @@ class ChaosRunner:
         time.sleep(STEP_INTERVAL)
 
     def _undo(self, faults: list[_ActiveFault]) -> None:
-        """Complete the injected faults, so that all components run again.
+        """Complete all injected faults, so that all components are running again.
 
-        Drop the faults that were not injected.
+        Faults that have not been injected yet are dropped.
         """
         injected = [fault for fault in faults if fault.is_open]
         while any(fault.is_open for fault in injected):
@@ -197,7 +197,10 @@ class ChaosRunner:
         return RunResult(run.plan, run.run.run_id, hit_by, run.state, len(jobs), run.seconds, tuple(errors))
 
     def _jobs(self, run: _ActiveRun, stop_deadline: float) -> list[dict[str, Any]]:
-        """Return the jobs of a run once its job was stopped or the deadline for the stop has passed."""
+        """Return the jobs of a DAG run's source.
+
+        If the run is expected to stop its job, wait until the job is stopped or the deadline has passed.
+        """
         while True:
             jobs: list[dict[str, Any]] = self._stitch.call("jobs", source_id=run.source_id)
             needs_stop = run.state != UNFINISHED and _must_stop_job(run)
@@ -233,16 +236,16 @@ def _job_errors(run: _ActiveRun, jobs: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _must_stop_job(run: _ActiveRun) -> bool:
-    """Return whether the run must stop its job.
+    """Return whether a DAG run is expected to stop its job.
 
-    If the response to the start was lost and the task never waited, the task does not know the job name and
-    cannot tell whether the running job is its own.
+    If the response to the start request was lost and the task never waited, the task does not know the job
+    name. The task then cannot determine whether the running job is its own.
     """
     return run.plan.expected.is_stopped and run.run.waiter_count > 0
 
 
 def _xcom_errors(xcom: dict[str, Any], job_name: str, loaded_at: str | None) -> Iterator[str]:
-    """Compare the XCom with Stitch.
+    """Compare a task's XCom with Stitch, and yield the differences.
 
     The XCom contains the load time only if the task has waited for the load.
     """
@@ -254,7 +257,7 @@ def _xcom_errors(xcom: dict[str, Any], job_name: str, loaded_at: str | None) -> 
 
 @contextmanager
 def two_triggerers(airflow: Airflow) -> Iterator[None]:
-    """Run a second triggerer within the context."""
+    """Run a second triggerer until the context ends."""
     first, second = TRIGGERERS
     airflow.processes.start_component(first, second)
     try:

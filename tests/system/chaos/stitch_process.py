@@ -1,7 +1,7 @@
-"""Run a local Stitch in a separate process that can be killed and resumes with its saved state.
+"""Run a local Stitch in a separate process, which can be killed and later resumes with its saved state.
 
-As a program, this module serves the API and executes calls from standard input, one per line: `{"call":
-"jobs", "arguments": {"source_id": 310442}}`.
+If this module is run as a program, it serves the API and executes calls from standard input. Each input line
+contains one call, for example `{"call": "jobs", "arguments": {"source_id": 310442}}`.
 """
 
 from __future__ import annotations
@@ -30,37 +30,41 @@ if TYPE_CHECKING:
 
 STREAM = "commits"
 
-#: Seconds of Stitch's time per real second. At this speed a job is loaded after 6 to 24 real seconds.
+#: Number of seconds of Stitch's time per real second. At this speed, a job takes 6 to 24 real seconds until
+#: its rows are loaded.
 SPEED = 30.0
 
-#: A query parameter that marks the requests that this process sends to itself, which Airflow's budget does
-#: not include.
+#: A query parameter that marks requests from this process to itself. These requests are not part of Airflow's
+#: request budget.
 CHECK = {"check": "1"}
 
-#: Duration of a job that will be stopped, in seconds of Stitch's time.
+#: Duration of a job that a test will stop, in seconds of Stitch's time.
 VERY_LONG = 20 * 3600.0
 
 
 class StitchProcess:
-    """A handle for the process, which can start it, kill it, and call the emulator in it.
+    """A handle with which a test can start and kill the process, and call the emulator in the process.
 
     :param state_file: the file in which the emulator saves its state.
     """
 
     def __init__(self, state_file: Path) -> None:
-        self._request_times: list[datetime] = []  # request times of earlier processes
+        self._request_times: list[datetime] = []  # request times from earlier processes
         self._command = [sys.executable, "-m", "tests.system.chaos.stitch_process", str(state_file)]
         self._port = 0
         self.start()
 
     def start(self) -> None:
-        """Start the process and wait until it serves the API. After a kill, it uses the same port again."""
+        """Start the process, and wait until it serves the API.
+
+        A process that replaces a killed process uses the same port.
+        """
         self._process = subprocess.Popen(
             [*self._command, str(self._port)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # so that Ctrl-C does not interrupt the process
+            start_new_session=True,  # ensures that Ctrl-C does not interrupt the process
         )
         ready = self._read()
         self._port = ready["port"]
@@ -79,7 +83,7 @@ class StitchProcess:
         self._process.communicate()
 
     def busiest_window(self) -> int:
-        """Return the largest number of status requests of Airflow in any 10 minutes of Stitch's time."""
+        """Return the largest number of status requests from Airflow in any 10 minutes of Stitch's time."""
         return busiest_window([*self._request_times, *self._times_of_process()])
 
     def _times_of_process(self) -> list[datetime]:
@@ -90,12 +94,12 @@ class StitchProcess:
         return int(self.call("fail", **arguments)) if self.is_running else 0
 
     def cancel_fault(self, number: int) -> None:
-        """Cancel a fault. If Stitch is not running, do nothing."""
+        """Cancel a fault if the process is running."""
         if self.is_running:
             self.call("cancel_fault", number=number)
 
     def call(self, call: str, /, **arguments: Any) -> Any:
-        """Call one of the functions in `CALLS` in the process, and return its result."""
+        """Call one of the functions in `CALLS` inside the process, and return the result."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"call": call, "arguments": arguments}) + "\n")
         self._process.stdin.flush()
@@ -112,7 +116,7 @@ class StitchProcess:
 
 @contextmanager
 def running_stitch(state_file: Path) -> Iterator[StitchProcess]:
-    """Run a local Stitch in a separate process within the context."""
+    """Run a local Stitch in a separate process until the context ends."""
     stitch = StitchProcess(state_file)
     try:
         yield stitch
@@ -121,7 +125,7 @@ def running_stitch(state_file: Path) -> Iterator[StitchProcess]:
 
 
 def main(state_file: str, port: str) -> None:
-    """Serve until standard input ends."""
+    """Serve the API until standard input is closed."""
     with StitchEmulator(speed=SPEED, port=int(port), state_file=state_file) as stitch:
         _write(port=int(stitch.url.rpartition(":")[2]), connection=stitch.connection_json())
         for line in sys.stdin:
@@ -143,7 +147,10 @@ def add_source(stitch: StitchEmulator, *, name: str, tap_seconds: float, outcome
 
 
 def start_other_job(stitch: StitchEmulator, *, source_id: int) -> None:
-    """Start a job as another user. The job has no rows, so our job remains the last job that loads rows."""
+    """Start a job on behalf of another user.
+
+    The job has no rows, so the task's job remains the last job that loads rows.
+    """
     if all(job.completion_time is not None for job in stitch.jobs(source_id)):
         stitch.start_job(source_id, JobPlan(tap_seconds=60, flushes={STREAM: []}))
 
@@ -153,7 +160,7 @@ def jobs(stitch: StitchEmulator, *, source_id: int) -> list[dict[str, Any]]:
 
 
 def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
-    """Return the time of a source's last load from the API."""
+    """Request the loads from the API, and return the time of a source's last load."""
     for page in itertools.count(1):
         response = requests.get(
             f"{stitch.url}/v4/{stitch.client_id}/loads",
@@ -171,7 +178,7 @@ def loaded_at(stitch: StitchEmulator, *, name: str) -> str | None:
 
 
 def request_times(stitch: StitchEmulator) -> list[str]:
-    """Return the times of the limited requests, except the requests of `loaded_at`."""
+    """Return the times of all status requests, except those that `loaded_at` has sent."""
     check = urlencode(CHECK)
     return [each.at.isoformat() for each in stitch.limited_requests if check not in each.path]
 
@@ -190,7 +197,7 @@ def fail(stitch: StitchEmulator, **arguments: Any) -> int:
 
 
 def cancel_fault(_: StitchEmulator, *, number: int) -> None:
-    # A restarted process does not have the faults of the previous process.
+    # A restarted process does not know faults from the previous process.
     if number in _faults:
         _faults[number].cancel()
 

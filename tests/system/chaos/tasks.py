@@ -1,4 +1,4 @@
-"""Find the process that executes the task of a run."""
+"""Find the process that executes the task of a DAG run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
 class TaskProcesses:
-    """The processes of tasks in Airflow 3, whose titles contain the id of the try."""
+    """Task processes of Airflow 3. The title of each process contains the id of the try."""
 
     def __init__(self, airflow: Airflow) -> None:
         self._airflow = airflow
-        self._run_ids: dict[str, str] = {}  # processes by the id of the try
+        self._run_ids: dict[str, str] = {}  # DAG run ids, by the id of the try
 
     def find(self, run: Run) -> psutil.Process | None:
-        """Return the newest process that executes the task of a run."""
+        """Return the newest process that executes the task of a DAG run."""
         found = None
         for process in self._airflow.task_processes():
             if self._run_id(process) == run.run_id:

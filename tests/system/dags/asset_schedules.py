@@ -1,4 +1,4 @@
-"""DAGs that update the assets of their sources, and one DAG per stream, which the stream's asset starts."""
+"""DAGs that update the assets of sources and streams, and DAGs that are scheduled by these assets."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -7,7 +7,7 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow_provider_stitch.assets import stitch_stream
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
-# On a busy machine, Airflow sometimes loses a try. The next try resumes the job, so each job has exactly one
+# A busy Airflow sometimes loses a try. The next try resumes the job, so each job still causes exactly one
 # event.
 RETRIES = {"retries": 9, "retry_delay": timedelta(0)}
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -16,7 +16,7 @@ SOURCES = ["assets_in_worker", "assets_deferred", *MAPPED_SOURCES]
 
 
 class DoNothing(BaseOperator):
-    """Represent a dbt run."""
+    """An operator that does nothing, in place of a dbt run."""
 
     def execute(self, context):
         """Succeed."""

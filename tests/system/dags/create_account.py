@@ -1,4 +1,7 @@
-"""A DAG that creates an account. The run's configuration contains the fault of each try."""
+"""A DAG that creates an account.
+
+The configuration of a DAG run contains the fault for each try of its task.
+"""
 
 import os
 import signal
@@ -11,10 +14,10 @@ from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
 
 
 class FaultyCreateAccountOperator(StitchCreateAccountOperator):
-    """The operator with a fault in one step of the current try."""
+    """A StitchCreateAccountOperator with a fault in one step of each try."""
 
     def set_up(self, context):
-        """Install the fault of this try, then continue as the operator does."""
+        """Install the fault for this try, and then set up the operator."""
         conf = context["dag_run"].conf
         fault = dict(enumerate(conf["faults"], start=1)).get(context["ti"].try_number)
         if fault is not None:
@@ -23,10 +26,15 @@ class FaultyCreateAccountOperator(StitchCreateAccountOperator):
 
 
 def install(fault):
-    """Replace the function of a step with a faulty function.
+    """Replace the function for a step of the task with a faulty function.
 
-    :param fault: `step`, `when` (before or after it) and `what`: `kill` this process, `terminate` it as
-        Airflow does, `fail` two calls, or `blind` (find no connection, as Airflow does if a lookup fails).
+    A fault has the keys `step`, `when` (`before` or `after` the step) and `what`, which has one of these
+    values:
+
+    - `kill`: kill this process.
+    - `terminate`: send this process the signal that Airflow sends.
+    - `fail`: raise an exception in the first two calls.
+    - `blind`: find no connection, as if Airflow's lookup had failed.
     """
     from airflow_provider_stitch.connect.partner import StitchPartner
     from airflow_provider_stitch.operators import _token_storage as token_storage
@@ -46,7 +54,7 @@ def install(fault):
 
 
 def faulty(function, fault, step):
-    """Return the function, wrapped with the fault if the fault belongs to this step."""
+    """Return a function that causes the fault, or the original function if the fault is for another step."""
     if fault["step"] != step:
         return function
     calls = []
@@ -67,7 +75,11 @@ def faulty(function, fault, step):
 
 
 def cause_fault(what, call):
-    """Cause the fault at the given call of the step."""
+    """Cause a fault in a step.
+
+    :param call: which call of the step this is, starting at 1. The fault `fail` occurs only in the first two
+        calls.
+    """
     from airflow_provider_stitch.connect.errors import StitchUnavailable
 
     if what == "kill":

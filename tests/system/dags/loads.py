@@ -1,4 +1,4 @@
-"""DAGs that loads and webhooks start (from Airflow 3.3 on), and 50 tasks that wait on the same account."""
+"""DAGs that are started by loads or webhooks (Airflow 3.3 or later), and 50 tasks on one account."""
 
 from datetime import datetime, timedelta, timezone
 
@@ -32,9 +32,9 @@ with DAG(dag_id="wait_for_50", schedule=None, start_date=datetime(2026, 1, 1, tz
         task_id="wait",
         stitch_conn_id=CONNECTION,
         started_after="{{ dag_run.conf['started_after'] }}",
-        retries=5,  # needed because Airflow fails a task if its API server does not respond in time
+        retries=5,  # required because Airflow fails a task if Airflow's API server responds too late
         retry_delay=timedelta(0),
         deferrable=True,
-        start_from_trigger=True,  # because 50 workers would take minutes to start
+        start_from_trigger=True,  # because starting 50 workers would take minutes
         end_from_trigger=True,
     ).expand(source=[f"source_{number}" for number in range(50)])

@@ -1,4 +1,7 @@
-"""DAGs with a task that a test renames while the task runs, as the author of a deployed DAG may do."""
+"""DAGs with a task that a test renames while the task is running.
+
+The author of a deployed DAG could rename a task in the same way.
+"""
 
 import os
 from datetime import datetime, timedelta, timezone

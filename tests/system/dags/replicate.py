@@ -1,6 +1,6 @@
-"""One DAG for each variant of the task and each place where it waits.
+"""DAGs that replicate a source in a worker or in deferrable mode, with different operator arguments.
 
-The run's configuration names the source.
+The configuration of a DAG run determines which source is replicated.
 """
 
 from datetime import datetime, timedelta, timezone
@@ -12,14 +12,14 @@ from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOper
 
 
 class SlowAirflowOperator(StitchRunReplicationJobOperator):
-    """An operator for which Airflow's response arrives too late when the task is killed."""
+    """An operator for which Airflow responds too late when the task is killed."""
 
     def on_kill(self):
         job_checkpoint.RESPONSE_TIMEOUT = 0
         super().on_kill()
 
 
-# This time is long enough to start a job on a busy machine.
+# A task can start a job within this time even on a busy machine.
 SHORT_TIMEOUT = timedelta(seconds=15)
 
 VARIANTS = {

@@ -1,4 +1,7 @@
-"""Sensors that start and end in the triggerer. The run's configuration names the source."""
+"""DAGs with sensors that start and end in the triggerer.
+
+The configuration of a DAG run determines which source a sensor waits for.
+"""
 
 import os
 from datetime import datetime, timedelta, timezone
@@ -20,7 +23,10 @@ def dag(dag_id):
 
 
 def record(event, context, *_):
-    """Append the name of a callback, and of the exception that Airflow passes, to the file of its run."""
+    """Append the name of a callback to a file that belongs to the DAG run.
+
+    If Airflow passes an exception to the callback, append the name of the exception's class too.
+    """
     folder = Path(os.environ["AIRFLOW_HOME"], "callbacks")
     folder.mkdir(exist_ok=True)
     exception = context.get("exception")
@@ -41,7 +47,7 @@ RECORDED = {
 
 @task
 def transform():
-    """Represent a downstream task."""
+    """Do nothing in a downstream task."""
 
 
 VARIANTS = {
@@ -60,7 +66,8 @@ for dag_id, options in VARIANTS.items():
 with dag("wait_plainly"):
     StitchLoadingSensor(task_id="wait", source="plain_source", retries=0, **IN_TRIGGERER)
 
-# The triggerer renders the streams and durations, and a downstream task is skipped together with the sensor.
+# The triggerer renders `streams` and `load_settle`. If the sensor is skipped, its downstream task is also
+# skipped.
 with dag("wait_for_rows"):
     wait = StitchLoadingSensor(
         task_id="wait",
@@ -96,8 +103,8 @@ for count in (20, 200):
             source=[f"source_{number}" for number in range(count)]
         )
 
-# tests.system.deferral_race uses this DAG. The jobs are already loaded, so each trigger could fire
-# immediately.
+# The program tests.system.deferral_race uses this DAG. The rows of all jobs are already loaded, so each
+# trigger could fire immediately.
 with dag("wait_for_loaded_mapped"):
     StitchLoadingSensor.partial(
         task_id="wait",

@@ -1,4 +1,4 @@
-"""A DAG that updates the assets of a source, and a DAG that Airflow starts when a stream has new rows."""
+"""A DAG that updates the assets of a source, and a DAG that starts when one of the streams has new rows."""
 
 from datetime import datetime, timezone
 

@@ -1,4 +1,4 @@
-"""Fixtures that replace Stitch by a scripted server, and that provide backends for storing connections."""
+"""Fixtures that replace Stitch with a scripted server, and that provide backends for storing connections."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def api_connection(api_server, monkeypatch):
 
 @pytest.fixture
 def vault(tmp_path, monkeypatch):
-    """Configure a secrets backend to which a function from a user can write."""
+    """Configure a secrets backend to which a user-defined function can write."""
     folder = tmp_path / "vault"
     folder.mkdir()
     monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "tests.support.fake_vault.VaultBackend")

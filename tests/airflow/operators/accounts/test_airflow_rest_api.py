@@ -33,7 +33,10 @@ def sent_requests(server):
 
 
 def existing(**fields):
-    """Return the response with the reserved connection, in which the given fields are replaced."""
+    """Return an API response that contains the reserved connection.
+
+    :param fields: fields of the connection to replace.
+    """
     empty = {"login": None, "password": None, "extra": None}
     return http_response({"connection_id": "tenant", **RESERVED, **empty, **fields})
 

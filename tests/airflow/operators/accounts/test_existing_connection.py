@@ -141,9 +141,9 @@ def test_variable_that_hides_the_stored_token_is_reported(airflow, stitch, new_i
 
 
 def test_token_stored_by_a_concurrent_run_is_not_overwritten(airflow, stitch, new_id, storage):
-    """Two runs find no connection, so each run creates an account.
+    """Two DAG runs find no connection.
 
-    The other run stores its token before Stitch returns the account to our run.
+    While Stitch creates an account for the first run, the second run stores a token.
     """
 
     def create(connection):

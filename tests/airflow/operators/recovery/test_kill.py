@@ -91,7 +91,7 @@ def test_queued_task_starts_no_job_after_it_is_killed(stitch, github, context, m
     task = run_job_operator()
 
     def kill_and_end_other(_):
-        task.on_kill()  # must not stop the other job, which is still running
+        task.on_kill()  # this must not stop the other job, which is still running
         stitch.advance(81_000)
 
     before_each_wait(mocker, kill_and_end_other)
@@ -139,6 +139,5 @@ def test_killed_task_leaves_its_job_if_airflow_does_not_respond(stitch, github, 
     with lock:
         task.on_kill()
 
-    # The next try may be waiting for this job. Stopping a job that is needed is worse than leaving it
-    # running.
+    # The next try may be waiting for this job. It is safer to leave the job running than to stop it.
     assert not stitch.jobs(github)[0].stopped

@@ -103,7 +103,7 @@ def test_retry_starts_no_job_in_another_account_until_it_is_cleared(
         run_job_operator(source="GitHub").execute(context)
     assert other.jobs(source_id) == []
 
-    context["ti"].max_tries += 2  # has the same effect as clearing the task
+    context["ti"].max_tries += 2  # Airflow increases this number when a user clears the task
     result = run_job_operator(source="GitHub").execute(context)
 
     assert result["job_name"] == other.jobs(source_id)[0].job_name

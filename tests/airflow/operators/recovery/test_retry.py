@@ -86,7 +86,7 @@ def test_rejected_start_stores_no_job(stitch, github, context):
 
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_start_is_the_last_request_if_wait_for_is_none(stitch, github, context, monkeypatch, deferrable):
-    """The task sends no request after the start request, because a failure would lose the job.
+    """The task sends no request after the start request, because a failed request would lose the job.
 
     The connection contains no client ID. The task requests the ID from Stitch before it starts the job, and
     sends this request again if it fails.
