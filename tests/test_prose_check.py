@@ -8,8 +8,8 @@ import pytest
 
 from tools import prose_check
 
-# The check does not treat strings with fewer than four words as messages. Therefore, it does not report the
-# strings in this list.
+# The check does not treat strings with fewer than four words as messages. Therefore, the check does not
+# report the strings in this list.
 FOUND = [
     ("a person for a thing", "Whoever sends it"),
     ("a person for a thing", "all who wait"),

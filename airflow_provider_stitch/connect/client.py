@@ -2,7 +2,7 @@
 
 The package `endpoints` defines the methods, with one module per group of endpoints. The methods raise only
 StitchError and its subclasses. Every method can raise StitchUnauthorized, StitchUnavailable (including
-RateLimited) and UnexpectedResponse. The other errors are documented in the docstring of each method. Error
+RateLimited) and UnexpectedResponse. All other errors are documented in the docstrings of the methods. Error
 messages contain the request, Stitch's message, and advice on what to do. Error messages never contain the
 token.
 """
@@ -112,13 +112,13 @@ class StitchClient(
         self._transport.close()
 
     def with_retries(self, retry_for: float) -> StitchClient:
-        """Return a copy with the same connections and client id, but a different `retry_for`."""
+        """Return a client with the same connections and client id, but a different `retry_for`."""
         other = copy.copy(self)
         other._transport = self._transport.with_retries(retry_for)  # noqa: SLF001 - same class
         return other
 
     def with_request_timeout(self, request_timeout: float) -> StitchClient:
-        """Return a copy with the same connections and client id, but a different `request_timeout`."""
+        """Return a client with the same connections and client id, but a different `request_timeout`."""
         other = copy.copy(self)
         other._transport = self._transport.with_request_timeout(request_timeout)  # noqa: SLF001 - same class
         other.request_timeout = other._transport.request_timeout  # noqa: SLF001

@@ -1,9 +1,9 @@
 """The exceptions of this package, one class per kind of failure.
 
-Every exception that `connect` raises is a subclass of StitchError. The class identifies the kind of failure,
-and its attribute `retryable` indicates whether a retry can help. An error message states what happened, which
-source or job is affected, and what to do. The module imports only the standard library, so that DAG files can
-import the classes cheaply.
+Every exception that `connect` raises is a subclass of StitchError. The class of an error identifies the kind
+of failure, and the attribute `retryable` indicates whether a retry can help. An error message states what
+happened, which source or job is affected, and what to do. The module imports only the standard library, so
+that DAG files can import the classes cheaply.
 """
 # ruff: noqa: N818 - the classes are named after the failure, without an Error suffix.
 
@@ -29,7 +29,7 @@ class StitchError(Exception):
     #: Whether the task may succeed if it is retried. If False, a person must fix the cause first.
     retryable: bool = True
 
-    #: Whether the request should be repeated before the error is trusted. If True, Stitch does not document
+    #: Whether the request should be repeated before the error is accepted. If True, Stitch does not document
     #: the response to the request, so a proxy may have sent it.
     needs_confirmation: bool = False
 
@@ -62,7 +62,7 @@ class StitchConfigurationError(StitchError):
 
 
 class StitchUnauthorized(StitchError):
-    """Stitch rejected the access token (401, 403) or the partner credentials (400).
+    """Stitch rejected the access token (status 401 or 403) or the partner credentials (status 400).
 
     A rejected token is invalid, disabled or deleted, or it belongs to another account.
     """
@@ -111,13 +111,13 @@ class NotInPlan(StitchBadRequest):
 
 
 class StitchNotFound(StitchError):
-    """The requested object does not exist in this account (404)."""
+    """The requested object does not exist in the account (status 404)."""
 
     retryable = False
 
 
 class UnknownSource(StitchError):
-    """No source of this account has this id or name."""
+    """No source in the account has the requested id or name."""
 
     retryable = False
 
@@ -129,7 +129,7 @@ class DeletedSource(StitchError):
 
 
 class UnknownDestination(StitchError):
-    """No destination of this account has this id or name."""
+    """No destination in the account has the requested id or name."""
 
     retryable = False
 
@@ -141,13 +141,13 @@ class PausedByStitch(StitchError):
 
 
 class AmbiguousSource(StitchError):
-    """More than one source has this name."""
+    """More than one source has the requested name."""
 
     retryable = False
 
 
 class UnknownStream(StitchError):
-    """The source has no such stream or field, or the stream is not selected."""
+    """The source does not have the requested stream or field, or the stream is not selected."""
 
     retryable = False
 
@@ -168,7 +168,7 @@ class AccountHasProblems(StitchError):
 
 
 class ExtractionLogNotFound(StitchNotFound):
-    """Stitch has no log of this job.
+    """Stitch has no log of the requested job.
 
     The job may not exist, or it may be too recent or too old. Depending on the plan, Stitch keeps a log for 1
     to 60 days.
@@ -178,7 +178,7 @@ class ExtractionLogNotFound(StitchNotFound):
 
 
 class JobAlreadyRunning(StitchError):
-    """A replication job of this source is already running, so no job was started.
+    """A replication job of the source is already running, so no job was started.
 
     :param responded_at: when Stitch responded (UTC), or None if the time is unknown.
 
@@ -207,7 +207,7 @@ class JobNotStarted(StitchError):
 
 
 class StitchUnavailable(StitchError):
-    """Stitch did not respond, or it responded with a server error (5xx).
+    """Stitch did not respond, or it responded with a server error (status 5xx).
 
     :param retry_after: the `Retry-After` header of the response in seconds, or None if the response has no
         such header.
@@ -235,7 +235,7 @@ class ExtractionLogUnavailable(StitchUnavailable):
 
 
 class RateLimited(StitchUnavailable):
-    """Stitch rejected the request because of its rate limit (429).
+    """Stitch rejected the request because of its rate limit (status 429).
 
     In a RateLimited error, `maybe_received` is False.
     """
@@ -252,7 +252,8 @@ class UnexpectedResponse(StitchError):
     """
 
 
-# Failures of a phase of a replication job. Only `replication` and the operators raise these errors.
+# Errors that mean that a phase of a replication job failed. Only `replication` and the operators raise such
+# errors.
 
 
 class ExtractionFailed(StitchError):

@@ -77,7 +77,7 @@ _TARGETS: Mapping[bytes, Literal["target-stitch", "avro"]] = {
 
 @dataclass(frozen=True, slots=True)
 class ExtractionLog:
-    """The content of one extraction job's log."""
+    """The parsed content of one extraction job's log."""
 
     #: The streams that had rows according to the log, by name. A stream's name is taken from the target's
     #: lines, or from the tap's lines if the target wrote no lines about the stream.
@@ -88,7 +88,7 @@ class ExtractionLog:
     target: Literal["target-stitch", "avro"] | None
     exits: tuple[PhaseExit, ...]  #: the phases that the exit line lists, in the same order
     exit_line: str | None  #: the line that begins with "Exit status is:", or None if the log has no exit line
-    exited_at: datetime | None  #: time of the exit line (UTC)
+    exited_at: datetime | None  #: the timestamp of the exit line (UTC)
     #: The last 20 lines at level ERROR or CRITICAL, each truncated to 500 characters.
     problems: tuple[str, ...]
     #: The tap's row count for each stream, under the name that the tap uses. Some taps count only the rows of
@@ -132,7 +132,7 @@ class _LogReader:
 
     def __init__(self) -> None:
         self._streams = StreamTable()
-        self._open_batch: StreamCounts | None = None  # the batch to which the following requests belong
+        self._open_batch: StreamCounts | None = None  # the batch to which the next logged requests belong
         self._target: Literal["target-stitch", "avro"] | None = None
         self._target_started = self._target_finished = self._target_succeeded = self._has_markers = False
         self._problems: deque[str] = deque(maxlen=MAX_PROBLEMS)

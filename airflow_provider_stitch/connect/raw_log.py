@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: Maximum number of characters of a line. A longer line is returned in several parts.
+#: Maximum length of a line, in characters. A longer line is returned in several parts.
 MAX_LINE_LENGTH = 1024 * 1024
 
 

@@ -98,7 +98,7 @@ def _matches(objects: Sequence[Named], reference: int | str) -> list[Named]:
 
 
 class SourceNames:
-    """An index of the sources of an account by `name`.
+    """An index of an account's sources by `name`.
 
     The index is needed to find the source of a load, because a load contains only the name of its source.
     """

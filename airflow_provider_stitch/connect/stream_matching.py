@@ -54,7 +54,7 @@ def match_streams(
     match the same stream.
 
     :raises UnknownStream: if a name or pattern matches no stream, or if a name matches several streams. The
-        error message lists candidates.
+        error message suggests possible names.
     :raises InvalidArgument: if two names refer to the same stream, or if two patterns select the same stream
         with different options.
     """
@@ -105,8 +105,8 @@ def views_without_keys(matched: Sequence[tuple[Stream, StreamSelection]]) -> lis
 def find_stream(streams: Sequence[Stream], name: str) -> Stream:
     """Find a stream by `tap_stream_id`, name or numeric id, in this order of precedence.
 
-    :raises UnknownStream: if no stream or more than one stream has this name. The error message lists
-        candidates.
+    :raises UnknownStream: if no stream or more than one stream has this name. The error message suggests
+        possible names.
     """
     index = _Index(streams)
     found = index.find(name) or [each for each in streams if str(each.stream_id) == name.strip()]

@@ -70,7 +70,8 @@ def selection_change(
     """Return the changes that apply a selection to a stream, or None if no change is required.
 
     :param schema: the schema of the stream. The schema is required if `selection.needs_schema` is True.
-    :raises UnknownStream: if the stream does not have one of the fields. The error message lists candidates.
+    :raises UnknownStream: if the stream does not have one of the fields. The error message suggests possible
+        names.
     :raises InvalidArgument: if Stitch cannot replicate the stream with these options. The error message
         contains the reason.
     """
@@ -190,7 +191,8 @@ def _replication(
     new_method = method if method != method_now else None
     new_key = key if key != key_now else None
     if new_method == "INCREMENTAL" and new_key is None:
-        new_key = key or key_now  # Stitch requires the method and the key in the same update
+        # Stitch requires the replication method and the replication key in the same update.
+        new_key = key or key_now
     return new_method, new_key
 
 

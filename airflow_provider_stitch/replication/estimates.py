@@ -46,10 +46,10 @@ NEXT_LOAD = DurationHistory(scale=1800.0, shape=1.0, weight=9.0)
 
 @dataclass(frozen=True, slots=True)
 class EstimateContext:
-    """The inputs of an estimate. All times are in seconds, by this machine's clock."""
+    """The inputs to an estimate. All times are in seconds, by this machine's clock."""
 
     now: float
-    last_checked_at: float | None  #: time of the previous poll of the same kind, if any
+    last_checked_at: float | None  #: time of the previous poll of the same kind, or None
     even_interval: float  #: seconds between two requests if the budget is used evenly
     clock_offset: float = 0.0  #: Stitch's clock minus this machine's clock, in seconds
 

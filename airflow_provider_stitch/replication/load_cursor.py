@@ -1,7 +1,7 @@
 """Record which loads of a source have been announced.
 
 All functions are pure. The cursor is stored, so that loads that finish during a restart are announced
-afterwards. All times are by Stitch's clock.
+afterwards. All times are measured by Stitch's clock.
 """
 
 from __future__ import annotations

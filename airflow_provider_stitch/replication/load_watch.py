@@ -59,7 +59,7 @@ class LoadBatch:
     """The snapshots from one poll, as one object that up to a thousand watchers share."""
 
     snapshots: Mapping[str, LoadSnapshot]  #: snapshots by source name
-    #: The announcements that watchers have made of these snapshots.
+    #: The announcements that watchers have made from the snapshots.
     announced: list[Any] = field(default_factory=list, compare=False)
 
 
@@ -78,7 +78,10 @@ class Interest:
 
 
 class Interests:
-    """The interests of all watchers of a connection in an event loop, which can change at any time."""
+    """The interests of all watchers that use one connection in an event loop.
+
+    The interests can change at any time.
+    """
 
     def __init__(self) -> None:
         self._by_watcher: dict[Hashable, Interest] = {}
@@ -141,13 +144,14 @@ class LoadWatch:
         self._log_warning = log_warning
         self._log_info = log_info
         self._session: AccountSession | None = None
-        self._failures: dict[str, str] = {}  # message of the current failure, by source
-        self._warnings: set[str] = set()  # warnings logged since the last result
-        self._pages: dict[str, tuple[int, ...]] = {}  # page numbers of the last result, by source
+        self._failures: dict[str, str] = {}  # error message of each source's current failure, by source name
+        self._warnings: set[str] = set()  # warnings that were logged since the last result
+        # Page numbers of each source's last result, by source name.
+        self._pages: dict[str, tuple[int, ...]] = {}
         self._snapshots: asyncio.Queue[LoadSnapshot] = asyncio.Queue()
 
     async def batches(self) -> AsyncGenerator[LoadBatch, None]:
-        """Yield a batch whenever pages of watched sources have been polled.
+        """Yield a batch of snapshots whenever pages of watched sources have been polled.
 
         The generator runs until it is closed. A failure does not end the generator, because Airflow would
         then restart the watchers every two seconds.
@@ -257,7 +261,7 @@ class _SourceWatch:
         self._last: QueryResult[list[Load] | None] | None = None
         self._stream_names: list[LoadNames] | None = None
         self._streams_listed_at = float("-inf")
-        self._name_warning = ""  # the last warning about the source's name
+        self._name_warning = ""  # the last warning that no source has this name
 
     async def run(self) -> None:
         """Publish snapshots of the source until cancelled."""
@@ -306,7 +310,7 @@ class _SourceWatch:
         return [((stream,), 1) for stream in sorted(filter(None, streams))]
 
     async def _list_streams(self, session: AccountSession) -> None:
-        """Request the source's streams if a watcher needs all of them. Warn if no source has this name."""
+        """Request the source's streams if a watcher needs all streams. Warn if no source has this name."""
         client, sources = session.client, await session.list_sources()
         try:
             source = find_source(sources, self._source)

@@ -31,7 +31,7 @@ class Outcome:
 
     @classmethod
     def from_evaluation(cls, goal: Goal, evaluation: Evaluation, error: StitchError | None) -> Outcome:
-        """Create the outcome of a wait from its last evaluation and, if the wait failed, its error."""
+        """Create the outcome of a wait from the last evaluation and, if the wait failed, from the error."""
         return cls(
             goal=goal.to_dict(),
             result=job_result(goal, evaluation),
@@ -42,7 +42,7 @@ class Outcome:
 
     @classmethod
     def from_failed_start(cls, goal: Goal, error: StitchError) -> Outcome:
-        """Create the outcome of a wait that could not start."""
+        """Create the outcome for a wait that could not start."""
         return cls.from_evaluation(goal, evaluate(goal, Observations()), error)
 
     @property

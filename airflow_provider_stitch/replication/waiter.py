@@ -58,11 +58,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
 
-# Seconds between two requests for the source. The requests are not rate-limited. A source rarely changes.
+# Seconds between two requests for the source, which are not rate-limited. A source rarely changes.
 SOURCE_INTERVAL = 300.0
 
-# Seconds between two requests for a connection check. The requests are not rate-limited. A connection check
-# ends within about a minute.
+# Seconds between two requests for a connection check, which are not rate-limited. A connection check ends
+# within about a minute.
 CHECK_INTERVAL = 20.0
 
 # Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).

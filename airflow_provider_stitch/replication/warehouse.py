@@ -133,7 +133,7 @@ def _snowflake(properties: _Properties, schema: str, table: str) -> Table | None
 
 
 def _snowflake_account(account: str) -> str:
-    """Return an account name in OpenLineage's form, `organization-name` or `locator.region.cloud`.
+    """Return a Snowflake account name in OpenLineage's form: `organization-name` or `locator.region.cloud`.
 
     Source: `fix_account_name` of openlineage-integration-common.
     """

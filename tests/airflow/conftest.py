@@ -47,7 +47,7 @@ def airflow(airflow_database: None, pytestconfig: pytest.Config) -> DagRunner:
 
     def read_output() -> str:
         output = "".join(capture.read_global_capture())
-        sys.stdout.write(output)  # so that pytest shows the output of a failed test
+        sys.stdout.write(output)  # pytest shows this output if a test fails
         return output
 
     return DagRunner(read_output)

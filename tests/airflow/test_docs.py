@@ -33,7 +33,7 @@ def test_documented_dag_succeeds(airflow, account, block: Block, tmp_path: Path)
     path = tmp_path / "dag.py"
     path.write_text(block.code)
 
-    with patch.dict(os.environ):  # restores environment variables that the DAG has set
+    with patch.dict(os.environ):  # restores environment variables that the DAG has changed
         dag_run = airflow.run(load_dag(path))
 
     assert dag_run.state == "success"

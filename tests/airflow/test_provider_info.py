@@ -120,8 +120,8 @@ def _label(field: Any) -> str:
     return label
 
 
-#: A script that runs one Airflow command per input line. It runs all commands in one process, because
-#: importing Airflow takes seconds.
+#: A script that runs one Airflow command per input line. All commands run in one process, because importing
+#: Airflow takes seconds.
 COMMANDS = """
 import sys
 from airflow.__main__ import main

@@ -133,7 +133,7 @@ def test_each_argument_is_validated_after_rendering(argument, message):
     operator = StitchRunReplicationJobOperator(
         task_id="replicate", source="github", **{argument: "{{ params.value }}"}
     )
-    setattr(operator, argument, "[soon")  # Airflow assigns a rendered value in the same way
+    setattr(operator, argument, "[soon")  # Airflow assigns rendered values in the same way
 
     with pytest.raises(InvalidArgument, match=message):
         operator._parse_rendered_arguments()

@@ -1,4 +1,4 @@
-"""Functions that build extraction logs from lines, and simplify the parsed logs for assertions."""
+"""Functions that build extraction logs from lines and convert parsed logs for comparisons."""
 
 from __future__ import annotations
 
@@ -51,10 +51,9 @@ def sent_old(second: int, name: str, messages: int) -> str:
 
 
 def found(log: ExtractionLog) -> dict[str, tuple[int | None, int, int | None, bool]]:
-    """Return a tuple of facts about each stream.
+    """Return the values that the parser found for each stream.
 
-    Each tuple contains the number of rows, the number of batches, the seconds until the last batch, and the
-    value of `certain`.
+    The values are the number of rows, the number of batches, the seconds until the last batch, and `certain`.
     """
     start = at(0)
     return {

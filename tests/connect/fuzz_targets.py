@@ -86,7 +86,7 @@ METHODS: list[Callable[[], Any]] = [
 
 
 def response(data: bytes) -> None:
-    """Call a client method whose request receives the given bytes as the response body."""
+    """Pass the given bytes to a client method as the body of a response."""
     if len(data) < 3:
         return
     head = f"HTTP/1.1 {STATUSES[data[1] % len(STATUSES)]} X\r\n".encode() + HEADERS[data[2] % len(HEADERS)]
@@ -94,7 +94,7 @@ def response(data: bytes) -> None:
 
 
 def whole_response(data: bytes) -> None:
-    """Call a client method whose request receives the given bytes as the whole response."""
+    """Pass the given bytes to a client method as a whole response."""
     if data:
         _call(data[0], data[1:])
 
@@ -181,7 +181,7 @@ class _Socket:
 
 
 class _Canned(HTTPAdapter):
-    """Returns the same bytes for each request. `http.client` parses the bytes like a real response."""
+    """Returns the same bytes for each request. The bytes are parsed as if they came from a server."""
 
     def __init__(self, raw: bytes) -> None:
         super().__init__()

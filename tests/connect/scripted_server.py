@@ -1,4 +1,4 @@
-"""An HTTP server on a free port of 127.0.0.1, which sends exactly the bytes that a test scripts."""
+"""An HTTP server on a free port of 127.0.0.1 that sends exactly the bytes a test specifies."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Request:
 
 
 class ScriptedServer:
-    """Executes one scripted behavior per request and records the requests.
+    """Records each request and responds with the next behavior that a test has specified.
 
     The server repeats the last behavior for all further requests.
     """

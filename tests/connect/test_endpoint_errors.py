@@ -1,4 +1,4 @@
-"""Test that each documented error raises the right exception class.
+"""Test that the client raises the right exception class for each documented error.
 
 The error message must describe the problem and how to fix it.
 """

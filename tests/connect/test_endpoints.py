@@ -79,7 +79,7 @@ def test_each_endpoint_has_a_method_of_client_or_partner():
     of_partner = {name for name in ENDPOINTS if hasattr(StitchPartner, name)}
 
     # Each of these updates has one client method that enables an object and another that disables an object.
-    # No client method has the name of the endpoint.
+    # No client method has the same name as one of these endpoints.
     split = {"update_custom_email", "update_post_load_hook"}
     assert of_partner == {"create_account", "exchange_code"}
     assert of_account == set(ENDPOINTS) - of_partner - split

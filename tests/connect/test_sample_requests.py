@@ -26,13 +26,13 @@ SAMPLES: list[dict[str, Any]] = json.loads((FIXTURES / "sample_requests.json").r
 
 SHOP, EVENTS, DESTINATION = 310442, 310443, 155901
 
-#: Endpoints whose requests contain credentials. Separate tests at the end of this module
+#: Endpoints with credentials in the request body. Separate tests at the end of this module
 #: cover the endpoints with credentials.
 WITH_CREDENTIALS = {"/v3/accounts", "/oauth/token"}
 
 
 def add_account(stitch: StitchEmulator) -> dict[str, int | str]:
-    """Add the sources that the sample requests refer to. Return the id for each placeholder."""
+    """Add the sources that the sample requests refer to. Return the ids that replace placeholders."""
     orders = EmulatedStream(
         5,
         stream_name="orders",

@@ -91,7 +91,7 @@ class Api:
 
 @pytest.fixture
 def stitch() -> Iterator[StitchEmulator]:
-    """Return an emulator whose clock almost stands still, so that only the test advances the time."""
+    """Return an emulator with a clock that almost stands still, so that only the test advances the time."""
     with StitchEmulator(speed=1e-6, start=START) as stitch:
         yield stitch
 

@@ -46,9 +46,9 @@ INVALID = [
 def schema() -> Any:
     """Return the emulator's OpenAPI description, loaded by schemathesis.
 
-    The OpenAPI description requires no access tokens. If it did, a generated request could be invalid only
-    because of its `Authorization` header. The HTTP session replaces the header with a valid `Authorization`
-    header, so the emulator accepts the request.
+    The function removes the key `security`. With the key `security`, schemathesis could generate requests
+    that are invalid only because of their `Authorization` header. The HTTP session replaces an invalid
+    `Authorization` header, so the emulator would accept the requests.
     """
     from schemathesis import openapi
 
@@ -59,7 +59,7 @@ def schema() -> Any:
 
 @functools.cache
 def checks_not_for_stitch() -> list[Callable[..., Any]]:
-    """Return the schemathesis checks that even Stitch would not pass.
+    """Return the schemathesis checks that Stitch's own API would not pass.
 
     Stitch responds to unsupported methods with 404 instead of 405, and continues to return deleted objects.
     Stitch rejects some valid requests, for example requests from an unknown partner.
@@ -138,7 +138,7 @@ def test_responses_match_the_openapi_description(tenant: Tenant, endpoint: Endpo
 
 
 def _with_ids(known_ids: dict[str, Any], case: Case) -> Case:
-    """Return the request with ids of existing objects, or unchanged if the test requires an invalid path."""
+    """Insert ids of existing objects into a request, unless the test requires an invalid path."""
     from schemathesis import GenerationMode
     from schemathesis.core.parameters import ParameterLocation
 

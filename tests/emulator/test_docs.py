@@ -19,11 +19,11 @@ from .conftest import run_pytest
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The recipes on this page need an emulator, so tests/emulator/test_recipes.py runs them.
+# The recipes in use-client.md need an emulator, so tests/emulator/test_recipes.py runs the recipes.
 RECIPES = "docs/how-to/use-client.md"
 BLOCKS = [block for block in blocks("python") if not block.is_of_airflow and block.page != RECIPES]
 
-# Languages of blocks that contain output or drawings instead of code.
+# Languages of Markdown blocks that contain output or drawings instead of code.
 OUTPUT = {"text"}
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def types_of(api: Api) -> dict[str, Any]:
-    """Return the report cards of all connector types by type.
+    """Return the report card for each connector type.
 
     A type can be listed both as a source type and as a destination type.
     """
@@ -68,7 +68,7 @@ def test_printed_report_card_is_served(api: Api, name: str) -> None:
         differs = [
             each
             for each, prop in documented.items()
-            # According to a newer sample, the frequency is optional. Stitch sets system properties itself.
+            # According to a newer sample, the job frequency is optional. System properties are set by Stitch.
             if each != "frequency_in_minutes"
             and not prop["system"]
             and summary(

@@ -1,4 +1,4 @@
-"""Test that a fault affects only matching requests."""
+"""Test that a fault affects only the requests that match its conditions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ LOST = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
 
 @pytest.fixture
 def api(stitch: StitchEmulator) -> Api:
-    """Return an API client that does not validate responses, because faults violate the description."""
+    """Return an API client that does not validate responses.
+
+    The responses that a fault causes do not match the OpenAPI description.
+    """
     return Api(stitch, stitch, check_schema=False)
 
 

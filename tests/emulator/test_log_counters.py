@@ -1,4 +1,4 @@
-"""Test the counters in tap and target logs: their formats, and the streams that a tap counts."""
+"""Test the formats of counters in tap and target logs, and which streams a tap counts."""
 
 from __future__ import annotations
 

@@ -130,7 +130,7 @@ def test_hook_matches_the_documented_sample(api: Api) -> None:
         "modified_at": NOW,
         "disabled_at": None,
     }
-    del created["destination_id"]  # only the response that creates a hook contains this key
+    del created["destination_id"]  # only the response to a creation request contains this key
     assert api.get(HOOKS) == {"post_load": [created]}
 
 

@@ -1,6 +1,7 @@
 """Test pages of extractions and loads.
 
-A page contains 100 records and relative links. A list can change between the requests for its pages.
+A page contains 100 records, and relative links to other pages. The list can change between the requests for
+two pages.
 """
 
 from __future__ import annotations

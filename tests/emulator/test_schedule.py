@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hourly_source(stitch: StitchEmulator) -> int:
-    """Return a source whose jobs start every hour from 07:00:02. The test starts on a Monday at 06:00:02."""
+    """Return a source with an hourly job, first at 07:00:02. The test starts on a Monday at 06:00:02."""
     return stitch.add_source("github", streams={"a": 1}, schedule_minutes=60)
 
 

@@ -1,4 +1,4 @@
-"""Test the log lines of each target version, and the numbers of messages in the log lines."""
+"""Test the log lines that each target version writes, including the numbers of messages."""
 
 from __future__ import annotations
 

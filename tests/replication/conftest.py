@@ -60,7 +60,7 @@ class EmulatedClock:
 
 @dataclass
 class WaitingTask:
-    """A replacement for an Airflow task that starts, stops and awaits jobs, and records its log lines."""
+    """A simplified Airflow task that starts jobs, stops jobs, waits for jobs and records log lines."""
 
     stitch: StitchEmulator
     client: StitchClient

@@ -56,7 +56,7 @@ def test_wait_among_many_sources_without_streams_finishes_in_time(stitch, waiter
 
 @pytest.mark.parametrize("order", ["stream_name", "stream_id"])
 def test_wait_succeeds_if_pages_shift_during_each_poll(stitch, waiter, order):
-    """Before each rate-limited request, another source gets its first loads, which moves other records."""
+    """Before each rate-limited request, another source gets its first loads, so the pages shift."""
     ours = add_source_among_many(stitch, order)
     stitch.plan_jobs(ours, SLOW_LOAD)
     numbers = itertools.count()

@@ -51,7 +51,7 @@ def count_calls(function: Callable[[], object]) -> int:
 
 
 def observe(number: int) -> Observations:
-    """Return the observations of a source with `number` streams, whose rows are all loaded."""
+    """Return the observations of a source with `number` streams. The rows of all streams are loaded."""
     names = [f"stream_{index:05d}" for index in range(number)]
     return cases.loaded_streams(names, cases.log_with_rows(names))
 

@@ -3,7 +3,7 @@
 No waiter may finish before its phase ends, every waiter must finish, and the requests must stay within the
 rate limit. The API does not always provide enough information to detect a load, for example if rows from
 another job or batch are loaded in the meantime. The checks exclude the cases in which a load cannot be
-detected (see `SourceOracle.is_observable`). The README documents these limits of the API.
+detected (see `SourceOracle.is_observable`). The README explains which loads cannot be detected.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ class Check:
     def _job(self) -> int:
         """Return the index of the waiter's job.
 
-        If the goal contains an instant instead of a job name, the outcome contains the job name.
+        If the goal contains an instant instead of a job name, the job name is taken from the outcome.
         """
         outcome = self.waiter.outcome
         if self.plan.identified_by == "instant" and outcome is not None and outcome.result["job_name"]:

@@ -37,7 +37,7 @@ def add_recreated_sources(stitch: InProcessStitch) -> list[int]:
 
 
 def delays_after_loading(loop: VirtualLoop, stitch: InProcessStitch, seconds_between: float, prepare: float):
-    """Return, for each wait, the seconds from the load until the wait detects the load."""
+    """For each wait, return the seconds from the load until the wait detects the load."""
     source_ids = add_recreated_sources(stitch)
     clock, budget = VirtualClock(loop), RequestBudget(30, monotonic=loop.time)
     flush = Flush(at=TAP_SECONDS, rows=1, prepare=prepare, load=0)

@@ -46,7 +46,7 @@ class DagRunner:
         return DAG(dag_id=f"dag_{next(_dag_numbers)}", **options)
 
     def run(self, dag: Any) -> DagRunResult:
-        """Run a DAG in this process until the DAG run has ended."""
+        """Run a DAG in this process, and wait until the DAG run has ended."""
         _register(dag)
         self.read_output()  # discards the output from earlier DAG runs
         dag_run = dag.test()

@@ -1,7 +1,8 @@
 """The documented properties of all source and destination types, and sample requests that contain them.
 
 The file `tests/fixtures/connector_properties.json` follows the tables and report cards in Stitch's
-documentation. It does not depend on the emulator's code, so a test can compare the emulator with this file.
+documentation. The file does not depend on the emulator's code, so a test can compare the emulator with the
+file.
 """
 
 from __future__ import annotations

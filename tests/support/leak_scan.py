@@ -40,8 +40,9 @@ def assert_no_secrets_left(dag_run: DagRunResult, *secrets: str, marker: str) ->
 def read_files(folder: Path) -> bytes:
     """Return the joined contents of all files below a folder, except configuration files."""
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".cfg"]
-    # A child process reads the files. If this process closed a SQLite file, it would lose all its locks on
-    # this file. The next process that closes the database would then delete a journal that is still in use.
+    # A child process reads the files. If the test process closed a SQLite file, the process would lose all
+    # its locks on the file. The next process that closes the database would then delete a journal that is
+    # still in use.
     read = subprocess.run(["cat", "--", *files], check=False, capture_output=True, env={"LC_ALL": "C"})
     # A listed file can be removed before it is read.
     errors = [line for line in read.stderr.splitlines() if b"No such file" not in line]

@@ -25,7 +25,7 @@ class LogScenario:
     streams: Mapping[str, Any]
     plan: JobPlan
     loaded_after: float  #: when the last row is loaded; without rows, when the extraction ends
-    expected_rows: Mapping[str, int | None]  #: number of rows of each stream in the task's result
+    expected_rows: Mapping[str, int | None]  #: number of rows per stream in the task's result
     type: str = "platform.github"
     properties: Mapping[str, Any] = field(default_factory=dict)
     requested: tuple[str, ...] | None = None  #: the task's argument `streams`

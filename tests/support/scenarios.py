@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STREAMS = ("alpha", "beta", "gamma")
 """The streams of every source in a scenario.
 
-The plan of a job determines when batches of each stream are flushed.
+The plan of a job determines when the target flushes batches of each stream.
 """
 
 SIXTY_DAYS = 60 * 86_400.0
@@ -183,7 +183,7 @@ class _ScenarioRunner:
     # --- The account ------------------------------------------------------------------------------------
 
     def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources whose ids are lower, between and higher than the ids in the scenario."""
+        """Add sources with ids below, between and above the ids in the scenario."""
         existing = len(self.stitch._account.sources)
         for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index
@@ -267,7 +267,7 @@ class _ScenarioRunner:
         """Wait until a planned waiter should start, and return its goal."""
         source_id, starts = self.source_ids[plan.source], self.job_starts[plan.source]
         if plan.identified_by == "instant":
-            # The instant must be after the start of the previous job and before the start of the planned job.
+            # The instant must be after the previous job has started and before the planned job starts.
             while len(starts) < plan.job:  # noqa: ASYNC110 - the event loop runs in virtual time
                 await asyncio.sleep(0.5)
             await asyncio.sleep(0.25 if plan.job else 0)

@@ -1,4 +1,6 @@
-"""Tests in a real Airflow that runs in several processes, some of which the tests kill.
+"""Tests with a real Airflow installation, which runs in several processes.
+
+Some tests kill one or more of the processes.
 
 The tests check that no job is started twice and that no job is lost.
 """

@@ -1,4 +1,4 @@
-"""Settings for the Airflow that the system tests run."""
+"""Airflow settings for the system tests."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ SETTINGS = {
     "TRIGGERER__JOB_HEARTBEAT_SEC": "1",
     "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-    # On a busy machine, Airflow parses DAG files slowly. With these timeouts it does not drop the DAGs. Some
-    # of the names are for Airflow 3 and some are for Airflow 2.
+    # On a busy machine, Airflow parses DAG files slowly. With these timeouts, Airflow does not drop the DAGs.
+    # Airflow 3 and Airflow 2 use different names for the same settings.
     "CORE__DAGBAG_IMPORT_TIMEOUT": "600",
     "DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT": "600",
     "CORE__DAG_FILE_PROCESSOR_TIMEOUT": "600",

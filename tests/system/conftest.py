@@ -1,4 +1,4 @@
-"""Fixtures for one Airflow and one local Stitch, which all tests in this folder share."""
+"""Fixtures for one Airflow installation and one local Stitch, which all tests in this folder share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _numbers = itertools.count(1)
 class Source:
     """A source for one test.
 
-    Each job of the source runs until the test finishes the job.
+    Each job for the source runs until the test finishes this job.
     """
 
     def __init__(self, stitch: StitchEmulator, airflow: Airflow) -> None:

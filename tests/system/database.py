@@ -49,12 +49,12 @@ class AirflowDatabase:
         return True
 
     def runs(self, dag_id: str) -> list[str]:
-        """Return the ids of all runs of a DAG."""
+        """Return the ids of a DAG's runs."""
         with create_session() as session:
             return [run_id for (run_id,) in session.query(DagRun.run_id).filter_by(dag_id=dag_id).all()]
 
     def updated_assets(self, dag_id: str) -> list[str]:
-        """Return the dataset URI of each event that the tasks of a DAG have emitted."""
+        """Return the dataset URI of each event from a DAG's tasks."""
         with create_session() as session:
             rows = session.query(DatasetModel.uri).join(
                 DatasetEvent, DatasetEvent.dataset_id == DatasetModel.id

@@ -1,4 +1,4 @@
-"""Run an Airflow with several processes against a local Stitch, and control Airflow from a test."""
+"""Run Airflow in several processes against a local Stitch, and control Airflow from a test."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ TIMEOUT = 90.0
 
 
 class Airflow:
-    """A running Airflow, with methods to control its processes and to perform user actions."""
+    """A running Airflow installation, with methods to control its processes and to perform user actions."""
 
     def __init__(
         self, processes: LocalAirflow, control: Control, deadline: Deadline, secrets: list[str]
@@ -163,7 +163,7 @@ class Airflow:
         engine.dispose()
 
     def read_everything_written(self) -> bytes:
-        """Return the contents of all files and of all database rows that Airflow has written."""
+        """Return all files and database rows that Airflow has written, as bytes."""
         rows = read_rows(POSTGRES or f"sqlite:///{self.processes.home}/airflow.db", FERNET_KEY)
         return b"\n".join([read_files(self.processes.home), *rows])
 
@@ -286,7 +286,7 @@ class Run:
         return file.read_text().splitlines() if file.exists() else []
 
     def log(self) -> str:
-        """Return the joined logs of all tries of the task, from workers and triggerers."""
+        """Return the joined logs from all tries of the task, in workers and triggerers."""
         return "\n".join(file.read_text() for file in self._log_files())
 
     def tries_in_workers(self) -> list[str]:
@@ -318,8 +318,8 @@ def running_airflow(
     Before the context starts, wait until Airflow has parsed the DAG files.
 
     :param connection: the Airflow connection to Stitch, as JSON.
-    :param home: a folder for Airflow's home, which is not deleted at the end. If None, use a temporary
-        folder.
+    :param home: a folder for Airflow's home, which is not deleted at the end. If `home` is None, use a
+        temporary folder.
     :param settings: additional Airflow settings.
     """
     deadline = Deadline(TIMEOUT, poll_interval=0.2)

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start_waiting_tasks(airflow: Airflow, watched: WatchedAccount) -> None:
-    """Start 50 deferred tasks on the same account.
+    """Start 50 deferred tasks that wait on the same account.
 
     The tasks wait for jobs that take longer than the test.
     """
@@ -91,7 +91,7 @@ def load_during_kills(airflow: Airflow, watched: WatchedAccount, options: argpar
             time.sleep(chance.uniform(0, 3))
             airflow.processes.start_component("triggerer", killed)
             # In half of the cases, the next load occurs after the triggerer has started. In the other half,
-            # it occurs while the triggerer is still starting.
+            # the load occurs while the triggerer is still starting.
             if chance.random() < 0.5:
                 watched.wait_until_polled()
     watched.wait_until_announced(timeout=900)

@@ -1,4 +1,4 @@
-"""Test the complete demo with a real Airflow and a local Stitch."""
+"""Test the complete demo with a real Airflow installation and a local Stitch."""
 
 from __future__ import annotations
 

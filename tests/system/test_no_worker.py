@@ -11,9 +11,9 @@ from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
-#: Number of workers that start a sensor with templates. Before Airflow 3.3, such a sensor starts in a worker,
-#: but ends in the triggerer. The tests compare only the number of log files with this constant, because
-#: Airflow may lose a try before its worker writes a log.
+#: Number of workers that Airflow needs to start a sensor with templates. Before Airflow 3.3, such a sensor
+#: starts in a worker, but ends in the triggerer. Tests compare the number of workers with this constant. They
+#: do not check the try numbers, because Airflow may lose a try before a worker starts.
 WORKER_COUNT = 0 if RENDERS_IN_TRIGGERER else 1
 FAILING_JOB = JobPlan(tap_exit_status=1, tap_description="no such table")
 
@@ -166,8 +166,8 @@ STARTED = IN_WORKER * WORKER_COUNT
 def test_callbacks_of_a_task_that_ends_in_the_triggerer(airflow, runs, name, calls):
     """Airflow 3.3 calls callbacks in its DAG processor, and only after a failure.
 
-    Airflow 2.11 does not call any callbacks. The test checks runs without a failure last. Wrong callbacks for
-    these runs would be called before the callbacks of the other runs.
+    Airflow 2.11 does not call any callbacks. Runs without a failure are checked last. If Airflow called
+    callbacks for these runs, it would do so before it calls the callbacks of the other runs.
     """
     run = runs[name]
     run.wait_until_finished()

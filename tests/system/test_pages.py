@@ -89,8 +89,8 @@ def _database(path: Path) -> dict[str, str]:
 def shell(tmp_path: Path, database: dict[str, str]) -> dict[str, str]:
     """Return environment variables for the commands of a page.
 
-    The home folder is new. Replacements for `pip`, `make` and `python3 -m venv` check their arguments, but
-    install nothing.
+    The environment has a new home folder, and replacements for `pip`, `make` and `python3 -m venv` that
+    change nothing.
     """
     folder = tmp_path / "commands"
     folder.mkdir()
@@ -168,7 +168,7 @@ def test_commands_of_a_page_succeed_in_order(
 
 
 def _with_free_port(code: str) -> str:
-    """Replace each printed port by a free port, so that the emulator can listen on it."""
+    """Replace each printed port with a free port, on which the emulator can listen."""
     for printed in re.findall(r"--port (\d+)", code):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

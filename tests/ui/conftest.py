@@ -1,4 +1,4 @@
-"""Fixtures for one local Stitch, one Airflow with an example DAG, and one browser, which all tests share."""
+"""Fixtures for a local Stitch, Airflow with an example DAG, and a browser, all shared by the UI tests."""
 
 from __future__ import annotations
 
@@ -103,8 +103,8 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser, airflow: LocalAirflow, api: AirflowApi) -> Iterator[Page]:
     """A page in a new browser context.
 
-    Relative addresses refer to Airflow. For example, `goto("/connections")` opens Airflow's list of
-    connections.
+    Relative URLs are resolved against Airflow's address. For example, `goto("/connections")` opens Airflow's
+    list of connections.
     """
     context = browser.new_context(base_url=airflow.url, viewport={"width": 1100, "height": 860})
     context.set_default_timeout(TIMEOUT * 1000)

@@ -35,7 +35,7 @@ class Endpoint:
     """
 
     method: str
-    path: str  #: the path, with ids in braces, such as `/v4/sources/{source_id}`
+    path: str  #: the path of the endpoint, with ids in braces, such as `/v4/sources/{source_id}`
     confidential: bool = False  #: whether the response contains a secret
 
     def path_for(self, ids: Mapping[str, int | str]) -> str:

@@ -55,8 +55,8 @@ class PartnerEndpoints(EndpointGroup):
         :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, Stitch may have
             created the account. The access token of an account whose creation response was lost cannot be
             retrieved.
-        :raises UnexpectedResponse: if the response is invalid. Stitch may have created the account despite
-            this error.
+        :raises UnexpectedResponse: if the response is invalid. Despite an UnexpectedResponse, Stitch may have
+            created the account.
 
         Source: Stitch Connect API, "Create an account".
         """

@@ -81,7 +81,8 @@ class JobEndpoints(AccountEndpoints):
         :raises JobNotStarted: if Stitch rejects the start for another reason.
         :raises StitchUnavailable: if Stitch is unavailable. If `maybe_received` is True, the job may be
             running.
-        :raises UnexpectedResponse: if the response is invalid. The job may be running despite this error.
+        :raises UnexpectedResponse: if the response is invalid. Despite an UnexpectedResponse, the job may be
+            running.
 
         Source: Stitch Connect API, "Start a replication job".
         """
@@ -184,8 +185,8 @@ class JobEndpoints(AccountEndpoints):
         first pass returned. A load can be missing from the result, because a record can move to another page
         between two requests.
 
-        :param sources: all sources in the account. If None, the sources are requested from Stitch. The
-            request for the sources is not rate-limited.
+        :param sources: all sources in the account. If None, the sources are requested from Stitch. A request
+            for all sources is not rate-limited.
         """
         *earlier, last = read_all_pages(self.list_loads)
         loads = without_moved_loads(last)
@@ -213,7 +214,7 @@ class JobEndpoints(AccountEndpoints):
 
         :param should_abort: a function that is called after each chunk of the log. If the function returns
             True, the download is aborted with StitchUnavailable.
-        :raises ExtractionLogNotFound: if Stitch has no log of this job.
+        :raises ExtractionLogNotFound: if Stitch has no log of the requested job.
         :raises InvalidArgument: if the job name is empty or not a string.
 
         Source: Stitch Connect API, "Get extraction logs", "Rate limits".
@@ -232,7 +233,7 @@ class JobEndpoints(AccountEndpoints):
 
         The request counts toward the limit of 30 requests per 10 minutes per account.
 
-        :raises ExtractionLogNotFound: if Stitch has no log of this job.
+        :raises ExtractionLogNotFound: if Stitch has no log of the requested job.
         :raises InvalidArgument: if the job name is empty or not a string.
 
         Source: Stitch Connect API, "Get extraction logs", "Rate limits".

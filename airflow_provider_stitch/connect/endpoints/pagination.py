@@ -46,7 +46,7 @@ def _all_pages(list_page: Callable[[int], Page[T]]) -> list[Page[T]]:
 
 
 def is_newer(extraction: Extraction, known: Extraction) -> bool:
-    """Return whether an extraction started at the same time as the known extraction or later."""
+    """Return whether an extraction started no earlier than the known extraction."""
     if extraction.start_time is None or known.start_time is None:
         return known.start_time is None
     return extraction.start_time >= known.start_time

@@ -190,7 +190,7 @@ class SourceEndpoints(AccountEndpoints):
     def pause_source(self, source: int | str) -> Source:
         """Pause a source.
 
-        Stitch starts no scheduled jobs for a paused source. A running job continues.
+        Stitch starts no scheduled jobs for a paused source. A job that is already running continues.
 
         :raises UnknownSource: if the account has no such source.
 
@@ -214,7 +214,7 @@ class SourceEndpoints(AccountEndpoints):
     def delete_source(self, source: int | str) -> Source:
         """Delete a source.
 
-        A deleted source can still be read. A new source may reuse the name of a deleted source.
+        A deleted source can still be requested. A new source may reuse the name of a deleted source.
 
         :raises UnknownSource: if the account has no such source.
 

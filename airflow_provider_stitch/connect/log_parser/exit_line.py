@@ -16,7 +16,7 @@ from airflow_provider_stitch.connect.objects.json import one_line
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_EXIT_LINE_LENGTH = 2000  #: maximum number of characters of the exit line and of each message
+MAX_EXIT_LINE_LENGTH = 2000  #: maximum length of the exit line and of each message, in characters
 
 PHASES = ("Discovery", "Tap", "Target")
 _CLAUSE = re.compile(

@@ -155,7 +155,7 @@ class StreamTable:
     The number of streams and the size of their names are limited.
     """
 
-    overflowed: bool = False  #: whether names were dropped because a limit was exceeded
+    overflowed: bool = False  #: whether stream names were omitted because a limit was exceeded
     _streams: dict[bytes, StreamCounts] = field(default_factory=dict)
     # The tap's row count for each stream, under the name that the tap uses.
     _tap_rows: dict[bytes, int] = field(default_factory=dict)
@@ -166,7 +166,7 @@ class StreamTable:
     _delayed: dict[bytes, StreamCounts] = field(default_factory=dict)
 
     def get(self, name: bytes) -> StreamCounts | None:
-        """Return the counts of a stream, and create them if necessary.
+        """Return the counts for a stream, and create an entry if necessary.
 
         Return None if the name is empty or exceeds a limit.
         """
@@ -217,7 +217,7 @@ class StreamTable:
         """Yield what the log reports about each stream that had rows.
 
         :param complete: whether the log contains all lines of the target. In a complete log, rows that only
-            the tap counted were never sent, so they are ignored.
+            the tap counted were never sent, so such rows are ignored.
         """
         seen = set()
         for name, stream in self._streams.items():

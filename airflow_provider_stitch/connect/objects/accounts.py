@@ -90,7 +90,7 @@ class ImportToken:
 
     @classmethod
     def from_list(cls, data: object) -> ImportToken:
-        """Parse an entry of the list of tokens.
+        """Parse an entry in the list of tokens.
 
         Since August 2021, an entry is an object. In the older format, an entry is an integer id.
         """

@@ -198,8 +198,8 @@ class Extraction:
 class Load:
     """The latest load attempt of one stream. Source: Stitch Connect API, "Load object".
 
-    Two loads may have the same source name and stream name. Such loads can belong to tables in different
-    schemas of one database, or to streams of a deleted source and its replacement.
+    Two loads may have the same source name and stream name. Loads with equal names can belong to tables in
+    different schemas of one database, or to streams of a deleted source and its replacement.
     """
 
     source_name: str  #: the `name` of the source

@@ -78,7 +78,7 @@ def optional_object(data: Mapping[str, Any], key: str) -> Mapping[str, Any] | No
 
 
 def array(data: Mapping[str, Any], key: str) -> list[Any]:
-    """Return the array with this key, or an empty list if it is missing."""
+    """Return the array under a key, or an empty list if the key is missing."""
     value = data.get(key)
     if value is None or isinstance(value, list):
         return value or []
@@ -86,7 +86,7 @@ def array(data: Mapping[str, Any], key: str) -> list[Any]:
 
 
 def string_array(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """Return the array of strings with this key, or an empty tuple if it is missing."""
+    """Return the array of strings under a key, or an empty tuple if the key is missing."""
     values = array(data, key)
     if all(isinstance(value, str) for value in values):
         return tuple(replace_surrogates(value) for value in values)

@@ -62,7 +62,7 @@ class Property:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionStep:
-    """One step of the configuration of a source or destination.
+    """One configuration step of a source or destination.
 
     Source: Stitch Connect API, "Connection step object".
     """
@@ -144,7 +144,7 @@ class ReportCard:
 
     @property
     def properties(self) -> dict[str, Property]:
-        """The properties of all steps, by name."""
+        """The properties of all configuration steps, by property name."""
         return {each.name: each for step in self.steps for each in step.properties}
 
     @property

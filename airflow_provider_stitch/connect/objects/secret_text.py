@@ -9,8 +9,8 @@ from typing import NoReturn
 class SecretText:
     """A token from Stitch, whose value can be read only with `reveal()`.
 
-    This class is not a subclass of `str`, and its instances cannot be pickled. These restrictions prevent a
-    token from being written to a log, XCom or cache by accident.
+    This class is not a subclass of `str`, and its instances cannot be pickled. The restrictions on SecretText
+    prevent a token from being written to a log, XCom or cache by accident.
     """
 
     __slots__ = ("_text",)

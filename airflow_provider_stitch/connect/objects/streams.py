@@ -1,4 +1,4 @@
-"""Classes for streams, their schemas, and updates of their settings."""
+"""Classes for streams, stream schemas, and updates of stream settings."""
 
 from __future__ import annotations
 
@@ -109,8 +109,8 @@ class StreamSchema:
     @classmethod
     def from_json(cls, data: object) -> StreamSchema:
         schema = json_object(data, "stream schema")
-        # Breadcrumbs with more than two elements are not documented. The metadata of longer breadcrumbs is
-        # available only in `raw`.
+        # Stitch does not document breadcrumbs with more than two elements. The metadata of longer breadcrumbs
+        # is available only in `raw`.
         by_breadcrumb = dict(_entry(entry) for entry in array(schema, "metadata"))
         return cls(
             schema=_parsed_schema(schema),

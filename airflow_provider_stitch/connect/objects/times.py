@@ -52,7 +52,7 @@ def format_time(moment: datetime) -> str:
 
 
 def optional_time(data: Mapping[str, Any], key: str) -> datetime | None:
-    """Return the time with this key, or None if it is missing."""
+    """Return the time under a key, or None if the key is missing."""
     value = optional_string(data, key)
     if value is None:
         return None

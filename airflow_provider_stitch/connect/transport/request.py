@@ -145,13 +145,13 @@ class Transport:
         self._clock.record_past_time(moment, self._monotonic())
 
     def with_retries(self, retry_for: float) -> Transport:
-        """Return a copy with the same connections, but a different `retry_for`."""
+        """Return a copy of the transport with the same connections, but a different `retry_for`."""
         other = copy.copy(self)
         other.retry_for = _valid_seconds("retry_for", retry_for, 0.0, math.inf)
         return other
 
     def with_request_timeout(self, request_timeout: float) -> Transport:
-        """Return a copy with the same connections, but a different `request_timeout`."""
+        """Return a copy of the transport with the same connections, but a different `request_timeout`."""
         other = copy.copy(self)
         other.request_timeout = _valid_seconds("request_timeout", request_timeout, 0.001, MAX_REQUEST_TIMEOUT)
         return other

@@ -37,7 +37,7 @@ class HostState:
 
     id: str
     hosts: int  #: largest number of hosts that Redis reported recently; 0 if Redis was never reached
-    hosts_at: float  #: when Redis reported the number in `hosts`
+    hosts_at: float  #: when Redis reported the value of `hosts`
     joined_at: float  #: when this host first reached Redis
     reached_at: float  #: when this host last reached Redis
     away_since: float | None = None  #: when this host first noticed that Redis was unavailable

@@ -65,14 +65,18 @@ class HostsRequestBudget(SharedRequestBudget):
         self._redis_errors: tuple[type[Exception], ...] = ()
         self._redis_retry_at = float("-inf")
         self._has_warned_of_redis = False
-        self._own_state = HostState.new(monotonic())  # the state to use while the file cannot be used
+        # The state of this host that is used while the file is unavailable.
+        self._own_state = HostState.new(monotonic())
         # The ids of the requests in flight. The id of a request that Redis has not counted is an empty
         # string.
         self._requests: deque[str] = deque()
         self._unreported: list[tuple[str, float]] = []  # request ids and response times to send to Redis
 
     def set_redis(self, connection_id: str, client: Redis | None) -> None:
-        """Set the Redis client of one connection. The first client that is not None determines the server."""
+        """Set the Redis client for one connection.
+
+        The first client that is not None determines the Redis server.
+        """
         with self._lock:
             self._clients[connection_id] = client
             client = next((each for each in self._clients.values() if each is not None), None)

@@ -33,16 +33,16 @@ _log = logging.getLogger(__name__)
 class RequestBudget:
     """The status requests of one account, as counted in this process.
 
-    A request counts from the time at which it is sent until one window after its response. Stitch counts a
-    request at some time after it is sent and before its response arrives. Regardless of the latency, Stitch
-    therefore never counts more than `limit` requests in any window.
+    A request counts against the limit from the time at which it is sent until one window after its response.
+    Stitch counts a request at some time after it is sent and before its response arrives. Regardless of the
+    latency, Stitch therefore never counts more than `limit` requests in any window.
     """
 
     def __init__(
         self, limit: int = DEFAULT_LIMIT, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self.limit = limit
-        self._limits: dict[str, int] = {}  # limit of each connection, by connection id
+        self._limits: dict[str, int] = {}  # request limit of each connection, by connection id
         self._monotonic = monotonic
         self._response_times: deque[float] = deque()
         self._in_flight = 0

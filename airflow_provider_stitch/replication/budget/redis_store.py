@@ -1,8 +1,8 @@
 """Count the requests of one account in Redis, for all hosts.
 
-Each call runs one Lua script, so it is atomic. The script uses the time of the Redis server, because the
-clocks of the hosts may differ. A call to Redis takes about 0.2 ms. The count of an account is stored in one
-hash, so that Redis cannot evict only a part of it.
+Each call runs one Lua script, so the call is atomic. The script uses the time of the Redis server, because
+the clocks of the hosts may differ. A call to Redis takes about 0.2 ms. The count of an account is stored in
+one hash, so that Redis cannot evict only a part of it.
 
 If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. After
 such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The script
@@ -133,7 +133,7 @@ return reply
 class Reply:
     """The result of one run of the Lua script."""
 
-    wait: float  #: seconds until the request may be sent; 0.0 if it was counted
+    wait: float  #: seconds until the request may be sent; 0.0 if it may be sent now
     blocked_for: float  #: seconds until Stitch accepts requests again
     silent_for: float  #: seconds until the count is certain again
     reason: str  #: the latest reason why the count was uncertain, as a key of `REASONS`
@@ -192,7 +192,7 @@ class RedisStore:
     While Redis cannot be used, methods raise one of the exceptions in `UNAVAILABLE`.
 
     :param redis: a client that does not retry, because a retry would block the worker.
-    :param account: base URL and client ID of the account. Redis stores a hash of this URL and ID, and no
+    :param account: base URL and client ID of the account. Redis stores a hash of the URL and the ID, but no
         secret.
     :param process: unique id of this process. The id must not contain spaces.
     """
@@ -262,7 +262,7 @@ class RedisStore:
 
 
 def key_prefix(account: tuple[str, int]) -> str:
-    """Return the prefix of an account's keys.
+    """Return the prefix of an account's Redis keys.
 
     In a cluster, keys with the same part in braces are stored on the same server.
     """

@@ -1,9 +1,10 @@
 """Count the requests of all processes on one host in the budget file.
 
-SQLite provides the locking. A transaction is atomic, and the lock of a killed process is released. Each call
-opens and closes its own connection. Threads and forked processes therefore never share a connection, and a
-deleted file is created again. A call takes 0.3 to 0.4 ms with 30 requests in the file. A permanent connection
-would save half of this time, which is negligible because a request to Stitch takes hundreds of milliseconds.
+SQLite provides the locking. Each transaction is atomic, and SQLite releases a lock if the process that holds
+it is killed. Each call opens and closes its own database connection. Threads and forked processes therefore
+never share a connection, and a deleted file is created again. A call takes 0.3 to 0.4 ms with 30 requests in
+the file. A permanent connection would save half of this time, which is negligible because a request to Stitch
+takes hundreds of milliseconds.
 """
 
 from __future__ import annotations
@@ -71,7 +72,8 @@ class BudgetStore:
     Each method runs in one transaction. A damaged file is replaced. If the file cannot be used, methods raise
     OSError or sqlite3.Error.
 
-    :param account: base URL and client ID of the account. The file contains this URL and ID, but no secret.
+    :param account: base URL and client ID of the account. The file contains the URL and the ID, but no
+        secret.
     """
 
     def __init__(
@@ -238,8 +240,8 @@ class BudgetStore:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(self.path, timeout=LOCK_TIMEOUT, isolation_level=None)) as db:
             if stat.S_IMODE(self.path.stat().st_mode) != 0o600:
-                # Use the path, because closing a file descriptor would release SQLite's locks in other
-                # threads.
+                # Change the mode by path, because closing a file descriptor would release SQLite's locks in
+                # other threads.
                 self.path.chmod(0o600)
             # If a process is killed, the next process rolls back its journal. Only a power failure can damage
             # the file, and the count restarts after a boot. Waiting for the disk is therefore unnecessary.
@@ -298,10 +300,10 @@ def _clock_id() -> str:
     """Return an id of the monotonic clock. Processes with the same clock id can compare their times.
 
     All processes and containers on a running kernel have the same monotonic clock. The clock never jumps, but
-    it stops while the host sleeps. A request may therefore count for a longer time, but never for a shorter
-    time. The clock restarts at each boot, so the id includes the boot. The wall clock is unsuitable, because
-    it can be set. If the wall clock were set forward, the requests of a full window would be forgotten. If
-    the wall clock were set back, all requests would be blocked for hours.
+    it stops while the host sleeps. After a sleep, a request may therefore count for longer than necessary,
+    but never for too short a time. The clock restarts at each boot, so the id includes the boot. The wall
+    clock is unsuitable, because it can be set. If the wall clock were set forward, all requests in the window
+    would be forgotten. If the wall clock were set back, all requests would be blocked for hours.
 
     If hosts share a folder over the network, each host has its own file, because the boot ids differ.
     Separate files are intended, because file locks are unreliable between hosts. If containers on one host

@@ -1,4 +1,4 @@
-"""The rule of the budget, which allows at most `limit` requests in any 10 minutes.
+"""The rule of the request budget, which allows at most `limit` requests in any period of 10 minutes.
 
 All functions are pure, and all times are in seconds. Source: Stitch Connect API, "Rate limits". Stitch does
 not document whether its window slides. A program that respects a sliding window also respects a fixed window.
@@ -71,8 +71,8 @@ def available_in(
 ) -> tuple[float, ...]:
     """Return the number of seconds until each allowed request may be sent, in ascending order.
 
-    :param counted_until: for each request that was sent, the time until which it counts. More than `limit`
-        requests may be counted if other processes have a higher limit.
+    :param counted_until: for each request that was sent, the time until which the request counts. More than
+        `limit` requests may be counted if other processes have a higher limit.
     :param hosts: divide the limit by this number of hosts, because they cannot share a count.
     """
     allowed = Allowance(limit, hosts)
@@ -94,8 +94,8 @@ def _times_limited_by_burst(
 ) -> list[float]:
     """Return when each request may be sent if an `interval` may contain at most `burst` requests."""
     burst, interval = allowed.burst, allowed.interval
-    # If a request counts until t, its response arrived at t - WINDOW. The request belongs to a burst until
-    # one interval after its response.
+    # If a request counts until time t, the response arrived at t - WINDOW. The request belongs to a burst
+    # until one interval after its response.
     first = [now] * burst + [until - (WINDOW - interval) for until in latest[-burst:]]
     first = [max(time, blocked_until, now) for time in first[-burst:]]
     bursts = -(-allowed.limit // burst)  # rounded up

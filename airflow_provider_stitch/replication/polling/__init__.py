@@ -1,1 +1,1 @@
-"""Poll an account on behalf of all waiters of one event loop."""
+"""Poll an account on behalf of all waiters in one event loop."""

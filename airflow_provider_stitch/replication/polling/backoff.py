@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # in between.
 ISOLATED_AFTER = 5
 
-# After a failure, other requests are delayed by this fraction of the delay of the failed request.
+# After a failure, other requests are delayed by this fraction of the failed request's delay.
 SHARED_BACKOFF_RATIO = 0.75
 
 # An undocumented response may be truncated, or come from a proxy. A request fails only after this many
@@ -83,7 +83,7 @@ class Attempts:
         return pause if may_retry and pause <= seconds_left else None
 
     def last_error(self, error: StitchError, time_limit: str) -> StitchError:
-        """Return the error of the last attempt.
+        """Return the error from the last attempt.
 
         If the task's time limit prevented another attempt, the message contains the name of the limit.
         """
@@ -93,7 +93,7 @@ class Attempts:
 @dataclass(slots=True)
 class _FailureRecord:
     attempts: Attempts
-    #: Number of failures of the request; repeated failures count only if other requests have succeeded in
+    #: How often the request has failed. Repeated failures count only if other requests have succeeded in
     #: between.
     isolated_failures: int
     successes_before: int  #: number of the account's successful requests before the latest failure

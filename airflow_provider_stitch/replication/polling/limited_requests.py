@@ -47,7 +47,7 @@ class SharedPage(NamedTuple):
 def send(
     client: StitchClient, request: LimitedRequest, *, should_abort: Callable[[], bool]
 ) -> Page[Extraction] | Page[Load] | ExtractionLog:
-    """Send a request and return its page or log.
+    """Send a request and return the resulting page or log.
 
     :param should_abort: a function that is called while a log is downloaded. If the function returns True,
         the download is aborted.

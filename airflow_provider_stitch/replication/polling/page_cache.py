@@ -32,8 +32,8 @@ MAX_SHIFTED = 50
 RECENT_PAGES = 10
 MAX_VIOLATIONS = 2
 
-# Number of pairs of adjacent records that prove an order if Stitch does not guarantee it. A single pair of
-# records is in order by chance with a probability of 1/2.
+# Number of adjacent record pairs that prove an order that Stitch does not guarantee. A single pair of records
+# is in order by chance with a probability of 1/2.
 MIN_EVIDENCE = 16
 
 # Number of records at each end of a page that are kept after the page is dropped. A single record is not
@@ -69,7 +69,7 @@ class CachedPage(Generic[T]):
     page: Page[T]
     sequence: int  #: sequence number of the request
     requested_at: float  #: time of the request in seconds, by this machine's clock
-    records: Mapping[Hashable, tuple[T, ...]]  #: records by id or name of their source
+    records: Mapping[Hashable, tuple[T, ...]]  #: records, grouped by the id or name of the source
 
 
 class PageCache(Generic[T]):
@@ -82,7 +82,7 @@ class PageCache(Generic[T]):
         is a `SourceKey` or a `StreamKey`. If a single page is not sorted in an order, the cache never uses
         the order again. If two pages contradict an order, the cache only records a violation, because the
         list may have changed between the two requests. The cache uses the order with the fewest violations.
-        If several orders have equally few violations, the cache uses the first of these orders.
+        If several orders have equally few violations, the cache uses the first such order.
     :param small: a list with at most this number of pages is read in full instead of searched.
     :param is_documented: whether Stitch documents the first order. If True, the first order is used until a
         page contradicts it.
@@ -96,7 +96,7 @@ class PageCache(Generic[T]):
         self._orders = [SortOrder(key_of) for key_of in sort_keys]
         self._small = small
         self._is_documented = is_documented
-        self._ends: dict[int, Sequence[T]] = {}  # first and last records of each fetched page, by page
+        self._ends: dict[int, Sequence[T]] = {}  # first and last records of each fetched page, by page number
         self._older_bounds: tuple[Callable[[Any], Any], dict[int, PageBounds]] | None = None
         self._known_pages: dict[Hashable, tuple[int, ...]] = {}
         # Number of records that the last full search found, and the value of `_added` at that time.
@@ -284,7 +284,7 @@ class SortOrder:
     """A possible order of a list."""
 
     key_of: Callable[[Any], Any]  #: returns the sort key of a record, or None if it is unknown
-    evidence: int = 0  #: number of pairs of adjacent records that confirm this order, on all pages
+    evidence: int = 0  #: number of pairs of adjacent records, on all pages, that confirm this order
     #: Whether each of the latest pages violated this order.
     violations: deque[bool] = field(default_factory=lambda: deque(maxlen=RECENT_PAGES))
     comparable_since: int = -1  #: sequence number of the latest page that violated the order
@@ -351,7 +351,7 @@ def loads_cache() -> PageCache[Any]:
     """Return an empty cache for the list of loads.
 
     Stitch documents in one place that loads are sorted by stream name, A-Z, and in another place that they
-    are sorted by stream id. The list does not contain stream ids.
+    are sorted by stream id. The list of loads does not contain stream ids.
     """
     by_name = [
         by_stream_and_source,

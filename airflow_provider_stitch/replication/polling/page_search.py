@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageBounds:
-    """The sort keys of a page's first and last record. Both keys are None if the page was empty."""
+    """The sort keys of a page's first and last record. Both sort keys are None if the page was empty."""
 
     first: Any
     last: Any

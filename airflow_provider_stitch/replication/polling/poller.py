@@ -1,4 +1,4 @@
-"""The poller of one account, shared by all waiters of an event loop.
+"""The poller of one account, shared by all waiters in an event loop.
 
 All queries are scheduled together. One request for a page serves all waiters that need the page, so the
 poller first sends the request that saves the most delay in total (see `scheduler`). The poller runs while
@@ -73,7 +73,7 @@ class AccountPoller:
     """
 
     def __init__(self, caller: StitchCaller) -> None:
-        self.outage_error: StitchError | None = None  #: error of the current outage, if any
+        self.outage_error: StitchError | None = None  #: error of the current outage, or None
         self.sharing = PageSharing()
         self.durations = ObservedDurations()
         self._caller = caller
@@ -103,7 +103,7 @@ class AccountPoller:
         """Submit a query, and return a future for its result.
 
         The result is None if the query expires. If the result is a `Notice`, log it and submit the query
-        again. The future raises a StitchError if the request fails. Always call `cancel` afterwards.
+        again. The future raises a StitchError if the request fails. Call `cancel` after using the future.
         """
         query.future = asyncio.get_running_loop().create_future()
         if query.after_sequence == FRESH_ONLY:
@@ -216,7 +216,7 @@ class AccountPoller:
         return queries_by_request
 
     async def _report_budget_wait(self, window: Window) -> None:
-        """Notify the waiters that no request is free, except those that have already logged the notice."""
+        """Notify each waiter that no request is free, unless it has already logged the notice."""
         notice = budget_notice(window)
         async for query in _in_batches(query for query in self._pending if query.expects_budget_notice):
             query.resolve(notice)
@@ -227,7 +227,7 @@ class AccountPoller:
         self._in_flight[request] = asyncio.ensure_future(self._lease_and_send(request, client, now))
 
     async def _lease_and_send(self, request: LimitedRequest, client: StitchClient, now: float) -> None:
-        """Send a request, unless another process has just requested or is requesting the page."""
+        """Send a request, unless another process is requesting the page or has just requested it."""
         try:
             lease = await self.sharing.lease(request, self._min_useful_sequence(request), now)
             if isinstance(lease, SharedPage):
@@ -262,7 +262,7 @@ class AccountPoller:
             if final_error is not None:
                 await self._fail_queries(request, client, final_error, sequence, requested_at)
         finally:
-            abort.set()  # so that a long download does not keep its thread and the event loop alive
+            abort.set()  # a long download would keep its thread and the event loop alive
 
     def _queries_for(self, request: LimitedRequest) -> Iterator[Query[Any]]:
         return (query for query in self._pending if request in query.requests)

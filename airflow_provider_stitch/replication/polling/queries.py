@@ -66,7 +66,7 @@ def budget_notice(window: Window) -> Notice:
 
 @dataclass(eq=False, slots=True)
 class Query(ABC, Generic[T]):
-    """A piece of information that a waiter needs.
+    """A query for one piece of information that a waiter needs.
 
     :param client: the client that sends the requests.
     :param estimate: when the result is likely to change. If None, the request is sent as soon as possible.
@@ -82,7 +82,7 @@ class Query(ABC, Generic[T]):
     immediate: bool = field(default=False, init=False)
     #: Whether the waiter has not yet logged that it is waiting for a free request.
     expects_budget_notice: bool = field(default=False, init=False)
-    #: Number of requests that were sent for this query.
+    #: Number of requests that were sent for the query.
     requests_sent: int = field(default=0, init=False)
     #: When the query expires, by the poller's clock.
     expires_at: float = field(default=math.inf, init=False)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.budget.window import Window
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
 
-# The end of each step of the forecast, in seconds from now.
+# The time at which each step of the forecast ends, in seconds from now.
 HORIZON_STEPS = (10.0, 30.0, 70.0, 150.0, 300.0, 450.0, WINDOW)
 
 # One request in 15 is reserved for the polls of logs and loads that follow an extraction. If the number of
@@ -135,7 +135,7 @@ def delay_threshold(candidates: Sequence[Candidate], window: Window, now: float)
 
 
 def _polls_per_step(candidate: Candidate, stride: int, now: float) -> Iterator[float]:
-    """Yield sqrt(n d) for each step, which is the number of polls of a page at a price of 1/2.
+    """Yield sqrt(n d) for each step, which is the number of polls that a page requires at a price of 1/2.
 
     :param stride: use only every `stride`-th estimate.
     """

@@ -10,7 +10,7 @@ estimates the server's time from its last call. The process uses the latest poss
 a waiter began to need a page, and the earliest possible time as the time of a request. An error in the
 estimate therefore never makes a page seem newer than it is.
 
-Redis contains only those fields of records that waiters use, and no logs or secrets. Pages expire.
+Redis contains only the fields of records that waiters use. It contains no logs or secrets. Pages expire.
 """
 
 from __future__ import annotations
@@ -304,7 +304,7 @@ os.register_at_fork(after_in_child=_reset_lock_after_fork)
 
 
 def account_pages(redis: Redis, account: tuple[str, int]) -> SharedPages:
-    """Return the shared pages of an account. All event loops of this process use the same object."""
+    """Return the shared pages of an account. All event loops in this process use the same object."""
     with _shared_lock:
         if account not in _shared or _shared[account][0] is not redis:
             _shared[account] = redis, SharedPages(redis, account)

@@ -75,7 +75,7 @@ class PageSharing:
     ) -> SharedPage | Lease | LeasedElsewhere | None:
         """Return a page that has just been published, or a lease to request the page.
 
-        Return `LeasedElsewhere()` if another process is requesting the page. In that case,
+        Return `LeasedElsewhere()` if another process is requesting the page. In this case,
         `seconds_until_unleased` delays the next attempt. Return None if the response is not shared.
         """
         if self._pages is None or request.kind is RequestKind.LOG:

@@ -50,7 +50,7 @@ class StreamIdIndex:
         return self._ids.get((record.source_name, record.stream_name))
 
     async def load(self, client: StitchClient, page: Sequence[Load], wanted: Collection[str]) -> None:
-        """Request the stream ids that are needed to check the order of a page of loads.
+        """Request the stream ids that are needed to check whether a page of loads is sorted.
 
         Requests for streams are not rate-limited. A failed request is ignored, because the ids are requested
         again for the next page.

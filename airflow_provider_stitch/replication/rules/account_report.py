@@ -57,7 +57,7 @@ class SourceState:
 
     @property
     def description(self) -> str:
-        """The problems of the source in one line."""
+        """The problems of the source, formatted as one line."""
         parts = []
         if "extraction" in self.problems:
             ended = "was terminated" if self.last_extraction == "terminated" else "failed"
@@ -97,7 +97,8 @@ def account_report(
     by_name: dict[str, list[ListedLoad]] = defaultdict(list)
     for each in loads:
         by_name[each.load.source_name].append(each)
-    # If a deleted source had the same name as a current source, Stitch does not distinguish their loads.
+    # If a deleted source had the same name as a current source, Stitch does not distinguish the loads of the
+    # two sources.
     deleted_names = {source.name for source in sources if source.is_deleted}
     return [
         _state(
@@ -119,7 +120,7 @@ def remove_deselected(state: SourceState, selected: Collection[str], known: Coll
     Stitch continues to list an old error for 60 days.
 
     :param selected: names of the source's selected streams.
-    :param known: names of all streams of the source. An error under a name that matches no stream is kept.
+    :param known: names of all the source's streams. An error under a name that matches no stream is kept.
     """
     for name in [each for each in state.streams_in_error if each in known and each not in selected]:
         del state.streams_in_error[name]

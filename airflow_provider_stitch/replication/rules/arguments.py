@@ -28,7 +28,7 @@ def is_template(value: object) -> bool:
 
 
 def none_if_blank(value: Any) -> Any:
-    """Return None for a string in `NONE_TEXTS`, and any other value unchanged."""
+    """Return None if the value is a string in `NONE_TEXTS`. Return any other value unchanged."""
     return None if isinstance(value, str) and value.strip() in NONE_TEXTS else value
 
 

@@ -31,16 +31,17 @@ class ExpectedLoad:
     load_names: tuple[str, ...]  #: possible names of the load, the most likely first
     #: The exact or latest possible time of the last batch. A load at or after this time contains the batch.
     last_batch_at: datetime
-    rows: int | None = None  #: number of rows; None if the rows were not counted
+    rows: int | None = None  #: number of rows, or None if unknown
     #: Whether the load must remain unchanged for some time before it is accepted. Shortly after
     #: `last_batch_at`, a load may contain only earlier batches.
     must_settle: bool = False
-    longest_gap: timedelta = timedelta(0)  #: the longest time between two batches of the stream
+    longest_gap: timedelta = timedelta(0)  #: the longest time between two consecutive batches of the stream
     #: The earliest possible time of the last batch; None if `last_batch_at` is exact.
     last_batch_not_before: datetime | None = None
     rows_confirmed: bool = True  #: whether the log proves that the stream had rows
-    stream_ids: frozenset[str] = frozenset()  #: `tap_stream_id`s; empty if the logged name matches no stream
-    #: How many streams share each load name, omitting names that belong to only one stream.
+    #: The `tap_stream_id` of each stream; empty if the logged name matches no stream.
+    stream_ids: frozenset[str] = frozenset()
+    #: How many streams share each load name, omitting names that no other stream has.
     shared_names: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -210,7 +211,7 @@ def _possible_loads(
 def _shared_names(
     load_names: tuple[str, ...], streams: tuple[Stream, ...], names: StreamNames
 ) -> dict[str, int]:
-    """Return how many streams share each load name, omitting names that belong to only one stream."""
+    """Return how many streams share each load name, omitting names that no other stream has."""
     counts = {name: names.count_by_load_name(name) for name in load_names}
     return {name: count for name, count in counts.items() if count > len(streams)}
 

@@ -50,10 +50,10 @@ _REQUIRED_PHASES = {"Tap", "Target"}
 
 @dataclass(frozen=True, slots=True)
 class ExtractionStatus:
-    """The observed status of a goal's job."""
+    """The status of a goal's job, as far as it has been observed."""
 
     state: State = "running"
-    job_name: str | None = None  #: None until the goal's job is identified
+    job_name: str | None = None  #: name of the goal's job, or None until the job is identified
     started_at: datetime | None = None
     completed_at: datetime | None = None
     ended: bool = False  #: whether the extraction has ended, regardless of its result

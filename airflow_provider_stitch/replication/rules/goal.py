@@ -40,7 +40,8 @@ class Goal:
     source_name: str  #: the source's `name`, as in the list of loads
     client_id: int  #: id of the Stitch account
     job_name: str | None = None
-    #: Wait for the first job that started at or after this time. Sensors of scheduled jobs set this field.
+    #: Wait for the first job that started at or after this time. Sensors that wait for scheduled jobs set
+    #: this field.
     started_after: datetime | None = None
     #: Wait for the job that was running at this time. If Stitch refuses to start a job because another job is
     #: running, the response does not contain the name of the running job.

@@ -1,6 +1,6 @@
 """Evaluate whether each load that a job requires is finished or in error.
 
-All functions are pure. Stitch reports loads for each stream, but not for each job. A job's rows of a stream
+All functions are pure. Stitch reports loads for each stream, but not for each job. A stream's rows from a job
 are therefore in the warehouse once the stream's `last_batch_loaded_at` has passed the time of the job's last
 batch. Source of the rules: Stitch Connect API, "Load object", "List last loads for an account"; Stitch's
 extraction logs.
@@ -42,8 +42,10 @@ MAX_SETTLE = timedelta(minutes=15)
 class LoadRules(NamedTuple):
     """The settings of a goal that affect the evaluation of loads."""
 
-    load_settle: timedelta  #: time without a change before a load is accepted; 0 disables settling
-    quiet_period: timedelta  #: time without loads after which a stream is assumed to have had no rows
+    #: Time for which a load must not change before it is accepted; 0 disables settling.
+    load_settle: timedelta
+    #: Time without loads after which a stream without a load is assumed to have had no rows.
+    quiet_period: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
 
 
 def has_persistent_error(history: LoadErrorHistory) -> bool:
-    """Return whether an error has persisted long enough to fail the wait, even if the error is old."""
+    """Return whether a load error has persisted long enough to fail the wait, even if the error is old."""
     duration = history.last_seen_at - history.first_seen_at
     return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= MIN_PERSISTENT_ERROR_DURATION
 
@@ -104,7 +106,7 @@ def evaluate_loads(
     job: JobTimes,
     requested: frozenset[str] | None = None,
 ) -> tuple[LoadStatus, ...]:
-    """Return the status of each requested load at the last poll of the source's loads.
+    """Return the status of each requested load, based on the last poll of the source's loads.
 
     :param expected: all expected loads of the job. Loads of streams that were not requested are included,
         because they can share a name with a requested stream.
@@ -119,8 +121,8 @@ def evaluate_loads(
     # The keys are object ids, because expected loads are not hashable.
     matches = {id(each): matcher.match(each) for each in _by_latest_batch(expected)}
     confirmed = [_evaluate(each, matches[id(each)], context) for each in wanted if each.rows_confirmed]
-    # The quiet period is not conclusive while a confirmed stream is waiting, because a slow load can delay
-    # the loads of other streams.
+    # The quiet period is not conclusive while the load of a stream that certainly had rows is pending,
+    # because a slow load can delay the loads of other streams.
     is_waiting = any(status.state == "waiting" for status in confirmed)
     context = context._replace(is_quiet=is_quiet and not is_waiting)
     possible = [_evaluate(each, matches[id(each)], context) for each in wanted if not each.rows_confirmed]
@@ -128,13 +130,13 @@ def evaluate_loads(
 
 
 class _Context(NamedTuple):
-    """The inputs that are the same for all expected loads."""
+    """The inputs of an evaluation that are the same for all expected loads."""
 
     observations: Observations
     polled_at: datetime  # time of the last poll of the loads
     rules: LoadRules
     job: JobTimes
-    is_quiet: bool  # whether the quiet period has passed without a load of the source
+    is_quiet: bool  # whether the quiet period has passed without a load from the source
 
 
 def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bool:
@@ -182,8 +184,8 @@ def _loaded_or_settling(
     # The first load after an error may contain only rows of earlier jobs.
     has_recovered = not context.observations.recovered.isdisjoint(expected.load_names)
     must_settle = expected.must_settle or has_recovered or match.is_uncertain
-    # Load times are truncated to seconds. If a load and the last batch have the same second, the load may be
-    # older than the batch.
+    # Load times are truncated to seconds. If a load and the last batch have times in the same second, the
+    # load may be older than the batch.
     is_conclusive = loaded_at >= expected.last_batch_at and not must_settle
     is_settled = context.polled_at - loaded_at >= settle_period(expected, context.rules)
     return LoadStatus(expected, "loaded" if is_conclusive or is_settled else "waiting", loaded_at)
@@ -194,8 +196,8 @@ def _error_status(
 ) -> LoadStatus | None:
     """Return the status of a load in error, or None if the error may belong to another listed load.
 
-    The load of a deleted source or of a deselected stream can have the same name. An old error is therefore
-    ignored as long as another listed load with the same name has no error.
+    A load of a deleted source or a deselected stream can have the same name as the load in error. An old
+    error is therefore ignored as long as another listed load with the same name has no error.
     """
     without_error_at = history.last_without_error_at
     if without_error_at is not None and without_error_at >= whole_seconds(context.job.started_at):
@@ -210,10 +212,10 @@ def _error_status(
 class _LoadMatcher:
     """Matches each expected load to a different listed load, as long as enough loads are listed.
 
-    If two streams in different schemas share a name, Stitch does not distinguish their loads. Both streams
-    are loaded if the latest load is not older than the latest batch, and the second-latest load is not older
-    than the second-latest batch. Expected loads must therefore be matched in descending order of
-    `last_batch_at`.
+    If two streams in different schemas share a name, Stitch does not distinguish the loads of the two
+    streams. Both streams are loaded if the latest load is not older than the latest batch, and the
+    second-latest load is not older than the second-latest batch. Expected loads must therefore be matched in
+    descending order of `last_batch_at`.
     """
 
     def __init__(self, observations: Observations) -> None:
@@ -223,9 +225,9 @@ class _LoadMatcher:
         self._unknown_names: dict[str, list[str]] | None = None  # listed names that match no stream, by table
 
     def match(self, expected: ExpectedLoad) -> _Match:
-        """Return the latest unmatched load that has one of the names of an expected load.
+        """Return the latest unmatched load under one of an expected load's names.
 
-        If all such loads are matched already, return the oldest of these loads as an uncertain match.
+        If all loads with these names are already matched, return the oldest load as an uncertain match.
         """
         listed_names = [name for name in expected.load_names if name in self._loads]
         names = listed_names or self._similar_names(expected)

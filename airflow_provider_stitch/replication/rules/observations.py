@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LoadErrorHistory:
-    """The history of one load error over several polls. All times are by Stitch's clock."""
+    """The history of one load error over several polls. All times are measured by Stitch's clock."""
 
     first_seen_at: datetime  #: time of the first poll that showed the error
     last_seen_at: datetime  #: time of the last poll that showed the error
@@ -42,7 +42,7 @@ class Observations:
     loads_at: datetime | None = None  #: time of the last poll of the loads
     #: The history of each current load error, by stream name.
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)
-    recovered: frozenset[str] = frozenset()  #: names of streams with an error that has cleared
+    recovered: frozenset[str] = frozenset()  #: names of streams whose load error has cleared
     check: ConnectionCheck | None = None
     #: Time of the last poll that did not list the goal's job. None if every poll listed the goal's job, or if
     #: the poll listed another job that was still running.
@@ -54,7 +54,7 @@ class Observations:
     needs_baseline: bool = True
 
     def with_extraction(self, listed: Extraction | None, at: datetime, *, is_ours: bool) -> Observations:
-        """Return the observations after a poll of the list of extractions.
+        """Return the observations after the list of extractions has been polled.
 
         :param listed: the source's last completed job, or None if no job of the source is listed.
         :param at: time of the poll, by Stitch's clock.
@@ -74,7 +74,7 @@ class Observations:
     def with_loads(
         self, loads: Iterable[Load], at: datetime, polled_names: Collection[str] | None = None
     ) -> Observations:
-        """Return the observations after a poll of the source's loads.
+        """Return the observations after the source's loads have been polled.
 
         :param at: time of the poll, by Stitch's clock.
         :param polled_names: the stream names that the poll searched for. If None, the poll searched for all

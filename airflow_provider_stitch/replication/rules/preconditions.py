@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.connect.objects import Destination, Source
 
-_TYPES_WITHOUT_JOBS = ("import_api", "webhook.")  # prefixes of source types
+_TYPES_WITHOUT_JOBS = ("import_api", "webhook.")  # prefixes of the types of sources that have no jobs
 
 _STEP_ADVICE = {
     "form": "Fill in its connection settings in Stitch.",

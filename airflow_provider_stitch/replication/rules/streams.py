@@ -40,7 +40,7 @@ def load_names(stream: Stream) -> tuple[str, ...]:
 
 
 class StreamNames:
-    """An index of the streams of a source by name. A source can have 10,000 streams."""
+    """An index of a source's streams by name. A source can have 10,000 streams."""
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams

@@ -84,7 +84,7 @@ def parse_instant(value: object, name: str = "started_after") -> datetime:
         raise InvalidArgument(
             f"{name} must be a time with a time zone, such as 2026-08-17T06:00:00Z; it is {value!r}."
         )
-    # Convert Airflow's Pendulum times, because subtracting them does not return a plain timedelta.
+    # Convert Airflow's Pendulum times, because subtracting two such times does not return a plain timedelta.
     return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
 
 

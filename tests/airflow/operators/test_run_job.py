@@ -1,4 +1,4 @@
-"""Tests for StitchRunReplicationJobOperator in the worker and in deferrable mode."""
+"""Tests for StitchRunReplicationJobOperator, both in a worker and in deferrable mode."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from tests.support.documented import DESTINATIONS, SOURCES, required_values
 from tests.support.setup_runs import requests_of
 from tests.support.setup_without_dag import execute
 
-#: A selection of source types that require different kinds of properties and different configuration steps.
+#: A selection of source types with different kinds of properties and different configuration steps.
 SOURCE_TYPES = [
     "import_api",
     "platform.closeio",

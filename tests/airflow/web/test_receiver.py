@@ -128,7 +128,7 @@ def source_of(uri: str) -> str:
 
 
 def events(uri: str) -> list[dict[str, Any]]:
-    """Return the `extra` of each event of an asset."""
+    """Return the `extra` of each event for an asset."""
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
 

@@ -1,4 +1,4 @@
-"""Test the rate limiter of a client that a user's own code calls."""
+"""Test the rate limiter for clients in a user's own code."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_each_attempt_of_a_retried_call_is_acquired(stitch, client, budget):
 
 
 def test_request_of_a_waiting_task_is_acquired_once(client, time, budget):
-    """The event loop counts the requests of a waiting task, so the client must not count them again."""
+    """The event loop counts the requests of a waiting task, so the client must not count them too."""
     caller = StitchCaller(client, budget=budget)
 
     asyncio.run(caller.call_limited(client.list_loads))

@@ -137,7 +137,7 @@ def test_sending_when_available_never_exceeds_limit(limit, counted_until, blocke
 
 @given(st.integers(31, 400), st.lists(st.floats(0, 60), min_size=100, max_size=200))
 def test_limit_above_30_shortens_waits_but_not_the_burst(limit, pauses):
-    """A fast emulator has a higher limit, which allows at most 30 requests in 10 emulated minutes."""
+    """A fast emulator has a higher limit, but allows at most 30 requests in 10 emulated minutes."""
     time = Time()
     budget = RequestBudget(limit, monotonic=time)
     counted = []

@@ -270,7 +270,7 @@ def test_process_counts_alone_and_warns_once_without_a_file(tmp_path, caplog, ar
 
     assert budget.window().available_in == (0, 0)
     assert send(budget) == 0
-    time.now = STORE_RETRY_INTERVAL  # the process tries the budget file again, which still fails
+    time.now = STORE_RETRY_INTERVAL  # the process tries to use the budget file again, but fails
     assert send(budget) == 0
     assert budget.window().share == 2
     assert send(budget) == WINDOW - STORE_RETRY_INTERVAL

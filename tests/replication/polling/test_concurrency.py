@@ -35,7 +35,7 @@ class Requests:
         return asyncio.ensure_future(self.session.call(respond))
 
     def send_during_outage(self) -> asyncio.Task[None]:
-        """Send a request that is retried until the end of an outage of 100 seconds."""
+        """Send a request that is retried until an outage of 100 seconds ends."""
         outage_ends_at = self.loop.time() + 100.0
 
         def respond() -> None:

@@ -88,7 +88,7 @@ def test_load_is_found_in_logarithmically_many_requests_by_stream_name(many_load
     assert first <= 12
     assert other <= 12
     assert repeated == 1
-    # The loads of the source's 10 streams are on 10 of the 1,000 pages. Each of these pages requires a
+    # The loads of the source's 10 streams are on 10 of the 1,000 pages. Each of the 10 pages requires a
     # separate search.
     assert all_streams <= 10 * 8
     assert all_repeated == 10

@@ -62,7 +62,7 @@ def account_with(
 
 
 def search(account: PolledAccount, *searches: tuple[str, list[str]]) -> list[tuple[set[str], Counter[Any]]]:
-    """Return, for each search, the streams it found and how often it read each page."""
+    """For each search, return the streams that were found and how often each page was read."""
     client = account.client
 
     async def scenario() -> list[tuple[set[str], Counter[Any]]]:

@@ -113,7 +113,7 @@ def test_extraction_that_was_found_costs_one_request():
 
 
 def test_neighbour_of_a_found_extraction_costs_at_most_three_requests():
-    """The pages that the first search cached shorten the search for another source of the account."""
+    """The search for a second source is shorter, because the first search has cached some pages."""
     searcher = searcher_of_extractions(list(range(10_000)))
     searcher.find_extraction(7_777)
 
@@ -170,7 +170,7 @@ def test_load_is_found_in_any_order(order):
         for stream in ("stream_0", "Stream_1", "Stream_11"):
             names = (f"source_{source:04}", stream)
             # The first pages may be sorted by chance. The page cache then assumes that the whole list is
-            # sorted until it contains an unsorted page.
+            # sorted until the cache contains an unsorted page.
             assert any(searcher.find_load(*names) for _ in range(3)), names
 
 

@@ -1,4 +1,4 @@
-"""Test the poller's own task, clock changes during a wait, and sources with several records."""
+"""Test the poller's asyncio task, clock changes during a wait, and sources with several records."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_waiter_detects_the_end_of_its_phase_if_the_clock_was_set(hours):
 
 def test_short_poll_interval_does_not_delay_other_waiters():
     account = PolledAccount()
-    stitch = SimulatedAccount(account.loop, sources=300)  # three pages of extractions
+    stitch = SimulatedAccount(account.loop, sources=300)  # the account has three pages of extractions
 
     async def wait_for(number: int, duration: float, poll_interval: float | None = None) -> float:
         job = stitch.start_job(
@@ -57,7 +57,7 @@ def test_short_poll_interval_does_not_delay_other_waiters():
 
     eager, *others = account.run(scenario)
 
-    # Without the eager waiter's poll interval, the other waiters are up to 121 s late.
+    # Without the eager waiter's poll interval, the other waiters would be up to 121 s late.
     assert max(others) < 180
     assert eager < 180
     assert busiest_window(stitch.limited_request_times) <= 30
@@ -189,7 +189,7 @@ def test_poller_serves_the_next_waiter_after_an_error(account, mocker):
 
 
 def test_query_that_expires_returns_none(account):
-    """The poller polls a page within 5 minutes, except while the job cannot have ended yet."""
+    """If the job may have ended, the poller polls the page within 5 minutes."""
 
     async def scenario():
         now = account.clock.time()

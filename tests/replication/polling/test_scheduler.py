@@ -1,4 +1,4 @@
-"""Test how the scheduler chooses the next request and the time for it."""
+"""Test how the scheduler decides which request to send next, and when."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = 1_000_000.0
 
 
 def window(*used_ago: float, limit: int = 30, share: float | None = None) -> Window:
-    """Return a window with responses that arrived the given numbers of seconds ago."""
+    """Return a window with one response per argument. Each argument is the age of a response in seconds."""
     counted_until = [NOW - ago + WINDOW for ago in used_ago]
     free = available_in(limit, counted_until, now=NOW, blocked_until=-math.inf)
     return Window(free, float(limit) if share is None else share)

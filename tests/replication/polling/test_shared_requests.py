@@ -81,7 +81,7 @@ def test_waiters_that_start_late_one_by_one_share_cached_pages():
 
     assert all(delay < 20 for delay in delays)
     requests_during_starts = [at for at in stitch.limited_request_times if at < 380]
-    assert len(requests_during_starts) < 20  # only the long job needs polls
+    assert len(requests_during_starts) < 20  # only the waiter for the long job needs polls
 
 
 def test_cancelled_waiter_does_not_cancel_a_shared_request(account):

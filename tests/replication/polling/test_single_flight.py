@@ -11,7 +11,7 @@ from simulated_stitch.virtual_time import VirtualLoop, run
 
 
 class Calls:
-    """An async function that waits for 10 seconds and returns its call count. The third call fails."""
+    """An async function that returns the number of the call after 10 seconds. The third call fails."""
 
     def __init__(self) -> None:
         self.started = 0

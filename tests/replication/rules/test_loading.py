@@ -164,7 +164,7 @@ def test_retried_batch_counts_as_sent_at_the_next_state_update(retry):
 def test_load_after_a_retry_counts_once_the_source_is_quiet():
     """The log contains no state update, so the target's last line determines the time of the last batch.
 
-    That line is much later than the load of the batch.
+    The target's last line is much later than the load of the last batch.
     """
     retry = "06:01:01 target INFO Backing off post_coroutine(...) for 4.2s (StitchClientResponseError)"
     retried = log(sent("06:01:00", "commits"), retry)

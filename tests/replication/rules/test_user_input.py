@@ -1,4 +1,4 @@
-"""Test the arguments that tell a sensor which job to wait for."""
+"""Test the arguments that determine which job a sensor waits for."""
 
 from __future__ import annotations
 

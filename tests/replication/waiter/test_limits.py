@@ -84,7 +84,7 @@ def test_timeout_reports_progress_and_the_limit_that_ended_the_wait(stitch, wait
 
 
 def test_timeout_reports_how_many_requests_were_sent_during_an_outage(stitch, waiter, github):
-    """The reported number includes failed requests, because they count against the account's limit."""
+    """The number of requests in the error message includes failed requests, because Stitch counts them."""
     stitch.plan_jobs(github, JobPlan(tap_seconds=9999))
     goal = waiter.goal(github, waiter.start(github).job_name, "extraction")
     stitch.fail(path_regex="extractions", times=3, status=502)

@@ -111,8 +111,8 @@ def test_wait_finds_a_record_that_moves_to_the_next_page(stitch, waiter):
     for source_id in others:
         stitch.complete_job(source_id, seconds_ago=600)
     job = stitch.jobs(ids[100])[0]
-    # The source's record is the last record on the first page. Later, Stitch lists a job for the new source
-    # before that record.
+    # The source's record is the last record on the first page. When Stitch lists a job for the new source,
+    # the record moves to the second page.
     moves = [lambda: stitch.complete_job(new_source, seconds_ago=60)]
 
     def move_record():

@@ -1,4 +1,4 @@
-"""Chaos tests, which kill processes and interrupt connections at times that a seed determines.
+"""Chaos tests, which kill processes and interrupt connections. A seed determines the times of these faults.
 
 The tests check that each DAG run ends in the expected state and that Stitch runs the expected number of jobs.
 """

@@ -1,4 +1,4 @@
-"""Inject faults into a running Airflow and into the local Stitch.
+"""Inject faults into Airflow's processes and into the local Stitch.
 
 Each fault is a generator, which calls `hit` once it has injected the fault. The generator yields the number
 of real seconds after which the runner must resume it. If the condition for the fault never occurs, the
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
 
 TRIGGERERS = ("triggerer", "second triggerer")
 
-#: Number of real seconds for which a process is suspended. The number exceeds Airflow's heartbeat timeout in
+#: Number of real seconds for which a process is suspended. This time exceeds Airflow's heartbeat timeout in
 #: `airflow_settings`.
 SUSPEND_SECONDS = 20.0
 
-#: Number of real seconds for which a triggerer is down. Another triggerer needs less time to adopt its
+#: Number of real seconds for which a triggerer is down. Another triggerer takes less time to adopt the
 #: triggers.
 ADOPTION_SECONDS = 12.0
 
-#: Number of real seconds for which Stitch rejects requests. The number exceeds the grace period of a killed
+#: Number of real seconds for which Stitch rejects requests. This time exceeds the grace period of a killed
 #: task.
 RATE_LIMIT_SECONDS = 10.0
 

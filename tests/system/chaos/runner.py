@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 #: Number of real seconds after which a DAG run counts as unfinished.
 BATCH_TIMEOUT = 300.0
 
-#: Number of real seconds between the steps of a fault.
+#: Number of real seconds between two steps of a fault.
 STEP_INTERVAL = 0.25
 
-#: Number of real seconds between queries for the states of all DAG runs.
+#: Number of real seconds after which the states of all DAG runs are queried again.
 STATE_INTERVAL = 1.5
 
 UNFINISHED = "unfinished"
@@ -72,7 +72,7 @@ class _ActiveFault:
     kind: str
     target: _ActiveRun | None  #: the run that the fault disturbs, or None if the fault disturbs all runs
     steps: Iterator[float]
-    hits: list[float]  #: when the fault was injected, in real seconds
+    hits: list[float]  #: real seconds at which the fault was injected
     due: float = 0.0
 
     @property
@@ -81,7 +81,7 @@ class _ActiveFault:
         return bool(self.hits) and self.due != NEVER
 
     def advance(self, now: float) -> None:
-        """Execute the next step of the fault if it is due."""
+        """Execute the fault's next step if this step is due."""
         if now >= self.due:
             pause = next(self.steps, None)
             self.due = NEVER if pause is None else now + pause
@@ -92,7 +92,7 @@ class _ActiveFault:
 
 
 class ChaosRunner:
-    """Executes batches of DAG runs in an Airflow with two triggerers, against an emulator that can be killed.
+    """Executes batches of DAG runs with two triggerers, against an emulator that can be killed.
 
     :param conf: values to add to the configuration of each DAG run.
     """

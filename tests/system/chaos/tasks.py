@@ -17,7 +17,7 @@ UUID = re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b")
 
 
 class TaskProcesses:
-    """Task processes of Airflow 3. The title of each process contains the id of the try."""
+    """Task processes of Airflow 3. Each process title contains the id of a try."""
 
     def __init__(self, airflow: Airflow) -> None:
         self._airflow = airflow

@@ -7,8 +7,8 @@ from airflow.providers.common.compat.sdk import DAG, BaseOperator
 from airflow_provider_stitch.assets import stitch_stream
 from airflow_provider_stitch.operators.stitch import StitchRunReplicationJobOperator
 
-# A busy Airflow sometimes loses a try. The next try resumes the job, so each job still causes exactly one
-# event.
+# On a busy machine, Airflow sometimes loses a try. The next try resumes the job, so each job still causes
+# exactly one event.
 RETRIES = {"retries": 9, "retry_delay": timedelta(0)}
 START = datetime(2026, 1, 1, tzinfo=timezone.utc)
 MAPPED_SOURCES = [f"assets_mapped_{number}" for number in range(5)]

@@ -1,6 +1,6 @@
 """DAGs with a task that a test renames while the task is running.
 
-The author of a deployed DAG could rename a task in the same way.
+The author of a DAG might also rename a task while a DAG run is in progress.
 """
 
 import os

@@ -15,7 +15,7 @@ from tests.support.fake_vault import FOLDER, Vault
 
 @pytest.fixture
 def stitch(monkeypatch):
-    """Start a server that creates accounts like Stitch, and add an Airflow connection for a partner."""
+    """Start a fake Stitch server that creates accounts, and add an Airflow connection for a partner."""
     with running_server() as server:
         server.script(ACCOUNT_CREATED)
         partner = {"conn_type": "stitch", "host": server.url, "extra": PARTNER}

@@ -141,7 +141,7 @@ def test_variable_that_hides_the_stored_token_is_reported(airflow, stitch, new_i
 
 
 def test_token_stored_by_a_concurrent_run_is_not_overwritten(airflow, stitch, new_id, storage):
-    """Two DAG runs find no connection.
+    """Two concurrent DAG runs find no existing connection.
 
     While Stitch creates an account for the first run, the second run stores a token.
     """

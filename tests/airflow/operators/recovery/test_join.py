@@ -1,4 +1,4 @@
-"""Test that a task still waits for the job that it has joined after the task or the triggerer restarts."""
+"""Test that a task waits for the job that it has joined, even if the task or the triggerer restarts."""
 
 from __future__ import annotations
 

@@ -139,5 +139,5 @@ def test_killed_task_leaves_its_job_if_airflow_does_not_respond(stitch, github, 
     with lock:
         task.on_kill()
 
-    # The next try may be waiting for this job. It is safer to leave the job running than to stop it.
+    # The next try may be waiting for this job. Leaving the job running is safer than stopping it.
     assert not stitch.jobs(github)[0].stopped

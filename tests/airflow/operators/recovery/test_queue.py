@@ -39,7 +39,7 @@ def test_retry_resumes_job_of_a_renamed_source(stitch, displayed, context, mocke
 
 
 def queue_behind_another_job(stitch, source_id, mocker, action=lambda: None):
-    """Start another job, and end this job once the task is queued behind it.
+    """Start another job, and end this job as soon as the task is queued behind it.
 
     :param action: a function to call before the job ends.
     """
