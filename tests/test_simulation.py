@@ -1,4 +1,4 @@
-"""Test that the simulation reports correct figures."""
+"""Test that the simulation computes correct delays and request counts."""
 
 from __future__ import annotations
 

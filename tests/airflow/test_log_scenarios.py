@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def stitch(monkeypatch: pytest.MonkeyPatch) -> Iterator[StitchEmulator]:
-    """Start an emulator that runs 6,000 times faster than real time, because some loads finish an hour late.
+    """Start an emulator that runs 6,000 times faster than real time, because some load lags take an hour.
 
     The connection has a low request limit. With the default limit of 180,000 requests at this speed, the
     budget would need a second of CPU time to compute when requests can be sent.

@@ -108,7 +108,7 @@ def before_each_wait(mocker: MockerFixture, action: Callable[[Waiter], None]) ->
 def expire_deadline_when_waiting(mocker: MockerFixture, *, times: int | None = None) -> None:
     """Make a task's deadline expire as soon as the task starts to wait, so that no test depends on real time.
 
-    :param times: number of waits for which the deadline expires. If None, every deadline expires.
+    :param times: number of waits for which the deadline expires. If `times` is None, every deadline expires.
     """
     wait, defer_until = StitchTask.wait, StitchTask.defer_until
     expiring = itertools.count() if times is None else iter(range(times))

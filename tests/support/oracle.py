@@ -88,13 +88,13 @@ class SourceOracle:
         return any(start <= until and end >= since for start, end in (*errors, *rejected))
 
     def is_observable(self, index: int, stream: str, settle: float, *, has_log: bool) -> bool:
-        """Return whether the API can show that the rows of a stream in a job are loaded.
+        """Return whether the API can show that all rows of a stream from one job are loaded.
 
         Rows of an earlier job or batch may be loaded after the job's last flush. If no other rows are loaded
         for a long time afterwards, the API cannot distinguish these rows from the job's rows.
 
-        If the job has no log, the function also returns False if some of its rows are loaded long before its
-        last rows, or long after all other loads of the source. The README documents these limits.
+        For a job without a log, the function also returns False if some rows of the job are loaded long
+        before its last rows, or long after all other loads of the source. The README documents these limits.
         """
         ours = self.batches_of(index, (stream,))
         if not ours:

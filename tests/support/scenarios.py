@@ -183,7 +183,7 @@ class _ScenarioRunner:
     # --- The account ------------------------------------------------------------------------------------
 
     def _add_other_sources(self, number: int, *, seconds_ago: float) -> None:
-        """Add sources whose ids are lower, between and higher than the ids in the scenario."""
+        """Add sources with ids below, between and above the ids in the scenario."""
         existing = len(self.stitch._account.sources)
         for index in range(existing, existing + number):
             source_id = (300_000 if index % 2 else 310_001 + index // 400 * 100) + index

@@ -1,4 +1,4 @@
-"""Measure how soon after a deferral a trigger may fire.
+"""Measure how soon a trigger can fire after its task was deferred.
 
 The command `python -m tests.system.deferral_race` runs mapped sensors for jobs whose rows are already loaded.
 Each trigger could therefore fire immediately. If a trigger queues its task before the scheduler has processed

@@ -318,8 +318,8 @@ def running_airflow(
     Before the context starts, wait until Airflow has parsed the DAG files.
 
     :param connection: the Airflow connection to Stitch, as JSON.
-    :param home: a folder for Airflow's home, which is not deleted at the end. If None, use a temporary
-        folder.
+    :param home: a folder for Airflow's home, which is not deleted at the end. If `home` is None, use a
+        temporary folder.
     :param settings: additional Airflow settings.
     """
     deadline = Deadline(TIMEOUT, poll_interval=0.2)

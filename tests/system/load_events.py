@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def start_waiting_tasks(airflow: Airflow, watched: WatchedAccount) -> None:
-    """Start 50 deferred tasks on the same account.
+    """Start 50 deferred tasks that wait on the same account.
 
     The tasks wait for jobs that take longer than the test.
     """

@@ -98,12 +98,15 @@ def run_until_process_waits(airflow, source, dag_id):
     ],
 )
 def test_resumed_worker_leaves_the_job_to_the_next_try(airflow, source, dag_id, message):
-    """Airflow starts another try and then kills the first try, which must not stop the job."""
+    """Airflow starts another try and then kills the first try.
+
+    The first try must not stop the job.
+    """
     run, task = run_until_process_waits(airflow, source, dag_id)
     with airflow.suspended(airflow.supervisor_of(task)):
         run.wait_until_logged("which an earlier try of this task started")
     run.wait_until_logged(message)
-    # Before the job ends, wait until the first try has exited, because it could still stop the job.
+    # Wait until the first try has exited. Until then, the first try could still stop the job.
     airflow.wait_until(lambda: task not in airflow.task_processes(), "the first try to exit")
     source.finish_jobs()
 

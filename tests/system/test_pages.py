@@ -89,8 +89,8 @@ def _database(path: Path) -> dict[str, str]:
 def shell(tmp_path: Path, database: dict[str, str]) -> dict[str, str]:
     """Return environment variables for the commands of a page.
 
-    The home folder is new. Replacements for `pip`, `make` and `python3 -m venv` check their arguments, but
-    install nothing.
+    The environment has a new home folder, and replacements for `pip`, `make` and `python3 -m venv` that
+    change nothing.
     """
     folder = tmp_path / "commands"
     folder.mkdir()

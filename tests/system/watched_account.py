@@ -59,8 +59,8 @@ class WatchedAccount:
     def announced(self, stream: str | None) -> list[datetime]:
         """Return the times of all announced loads, in the order of their events.
 
-        :param stream: a stream of the watched source. If None, return the loads that the source's asset
-            announces.
+        :param stream: a stream of the watched source. If `stream` is None, return the loads that the source's
+            asset announces.
         """
         uri = f"stitch://{CONNECTION}/{WATCHED}" + (f"/{stream}" if stream else "")
         payloads = (extra["payload"] for extra in self.events(uri))
@@ -93,7 +93,7 @@ class WatchedAccount:
     def missing(self) -> dict[str, datetime]:
         """Return the last load of each stream, unless an event has announced this load.
 
-        The time in the event may differ by one second.
+        The time of a load and the time in its event may differ by one second.
         """
         return {
             stream: at

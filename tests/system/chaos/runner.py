@@ -72,7 +72,7 @@ class _ActiveFault:
     kind: str
     target: _ActiveRun | None  #: the run that the fault disturbs, or None if the fault disturbs all runs
     steps: Iterator[float]
-    hits: list[float]  #: when the fault was injected, in real seconds
+    hits: list[float]  #: real seconds at which the fault was injected
     due: float = 0.0
 
     @property
@@ -81,7 +81,7 @@ class _ActiveFault:
         return bool(self.hits) and self.due != NEVER
 
     def advance(self, now: float) -> None:
-        """Execute the next step of the fault if it is due."""
+        """Execute the fault's next step if this step is due."""
         if now >= self.due:
             pause = next(self.steps, None)
             self.due = NEVER if pause is None else now + pause

@@ -14,7 +14,7 @@ from airflow_provider_stitch.operators.stitch import StitchCreateAccountOperator
 
 
 class FaultyCreateAccountOperator(StitchCreateAccountOperator):
-    """A StitchCreateAccountOperator with a fault in one step of each try."""
+    """A StitchCreateAccountOperator with at most one fault in each try."""
 
     def set_up(self, context):
         """Install the fault for this try, and then set up the operator."""
