@@ -1,4 +1,4 @@
-"""Apache Airflow provider for Stitch: start replication jobs and wait until the rows are loaded."""
+"""Apache Airflow provider for Stitch, which starts replication jobs and waits until their rows are loaded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 _DOCUMENTATION = "https://www.stitchdata.com/docs/developers/stitch-connect/api"
 
-# Paths of the guides in the repository, in the form that Airflow's own providers use.
+# Paths of the guides in the repository, in the same form as in Airflow's own providers.
 _HOW_TO_GUIDES = [
     f"/docs/how-to/{name}.md"
     for name in (
@@ -90,9 +90,9 @@ _CONNECTION_TYPE = {
 def get_provider_info() -> dict[str, Any]:
     """Return the description of this provider for Airflow's entry point `apache_airflow_provider`.
 
-    The description also defines the connection form. Airflow 3 reads the form from this description, and the
-    hook creates the form of Airflow 2 from the same values. Airflow's `provider_info.schema.json` defines the
-    structure of the description.
+    The description also defines the connection form. Airflow 3 reads the form from the description. For
+    Airflow 2, the hook creates the form from the same values. Airflow's `provider_info.schema.json` defines
+    the structure of the description.
     """
     stitch = {"integration-name": "Stitch"}
     uris = [{"schemes": ["stitch"], "handler": "airflow_provider_stitch.common.asset_uris.sanitize_uri"}]

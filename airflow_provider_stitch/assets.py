@@ -1,8 +1,9 @@
 """Airflow assets for the sources and streams of Stitch. In Airflow 2, assets are called datasets.
 
-A task with `emit_assets` updates these assets after a job is loaded, and the assets can schedule a DAG:
-`schedule=stitch_stream("github", "commits")`. An asset is identified by its URI, `stitch://<connection
-id>/<source>/<stream>`. The parts are percent-encoded, so that they can contain any name.
+A task with `emit_assets` updates these assets after a job is loaded. To run a DAG after each update, set
+`schedule=stitch_stream("github", "commits")` in the DAG. An asset is identified by its URI,
+`stitch://<connection id>/<source>/<stream>`. The parts of the URI are percent-encoded, so that every name is
+allowed.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ def stitch_source(
 ) -> Asset:
     """Return the asset of a source, which is updated when a job of the source is loaded.
 
-    A job without new rows updates the asset as well.
+    A job without new rows also updates the asset.
 
-    :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
-        an id identifies a different asset, which no task updates.
-    :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
-    :param watch: also update the asset whenever Stitch has loaded rows of any stream of the source. The
-        watcher works without a task, and requires Airflow 3.3 or later.
+    :param source: the source's `name`, as in XComs and in the destination's schemas. If you pass a display
+        name or an id, you get a different asset, which no task updates.
+    :param stitch_conn_id: id of the Airflow connection that the task or the watcher uses.
+    :param watch: also update the asset whenever Stitch has loaded rows from any stream of the source. The
+        watcher works even if no task runs, and requires Airflow 3.3 or later.
     :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
     :raises ImportError: if `watch` is set and the version of Airflow is before 3.3.
@@ -46,12 +47,12 @@ def stitch_stream(
 ) -> Asset:
     """Return the asset of a stream, which is updated when a job has loaded new rows of the stream.
 
-    :param source: the source's `name`, as XComs and the destination's schemas contain it. A display name or
-        an id identifies a different asset, which no task updates.
+    :param source: the source's `name`, as in XComs and in the destination's schemas. If you pass a display
+        name or an id, you get a different asset, which no task updates.
     :param stream: the `stream_name`, as in the XCom of StitchRunReplicationJobOperator.
-    :param stitch_conn_id: id of the Airflow connection that the updating task, or the watcher, uses.
-    :param watch: also update the asset whenever Stitch has loaded rows of the stream. The watcher works
-        without a task, and requires Airflow 3.3 or later.
+    :param stitch_conn_id: id of the Airflow connection that the task or the watcher uses.
+    :param watch: also update the asset whenever Stitch has loaded rows of the stream. The watcher works even
+        if no task runs, and requires Airflow 3.3 or later.
     :param poll_interval: with `watch`, the minimum number of seconds between two polls.
     :raises ValueError: if a name is empty or not a string.
     :raises ImportError: if `watch` is set and the version of Airflow is before 3.3.
@@ -63,12 +64,12 @@ def stitch_stream(
 def _watchers(
     uri: str, source: str, stream: str | None, stitch_conn_id: str, poll_interval: float
 ) -> dict[str, Any]:
-    """Return the argument that adds a watcher to an asset.
+    """Return the keyword argument that adds a watcher to an asset.
 
     :raises ImportError: if the version of Airflow is before 3.3.
     """
     # These imports are local, because a DAG file without a watcher must not import Airflow's triggers. Before
-    # Airflow 3.3 the first import fails with a message that describes the alternatives.
+    # Airflow 3.3, the first import fails with a message that describes the alternatives to a watcher.
     from airflow_provider_stitch.triggers.loads import StitchLoadTrigger  # isort: skip
     from airflow.sdk import AssetWatcher
 

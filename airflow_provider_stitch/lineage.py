@@ -1,8 +1,7 @@
-"""The lineage of a loaded job: the tables that it read and wrote, for OpenLineage and for asset events.
-
-`gather` reads the tables from Stitch while the task runs, because OpenLineage's listener reports the lineage
-in another process, which must end within ten seconds. These requests do not count against the rate limit.
-`facets` sends no requests, and is the only function that uses OpenLineage's client.
+"""The lineage of a loaded job: the tables that the job read and wrote, for OpenLineage and for asset events.
+`gather` reads the tables from Stitch while the task runs. OpenLineage's listener reports the lineage in
+another process, which must end within ten seconds. The requests of `gather` do not count against the rate
+limit. `facets` sends no requests, and is the only function that uses OpenLineage's client.
 """
 
 from __future__ import annotations
@@ -27,7 +26,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.objects import Destination, Source, Stream, StreamSchema
 
-# Seconds for all requests of one task. Lineage must not delay the tasks that use the rows.
+# Time limit in seconds for all requests of one task. Reading the lineage must not delay the tasks that use
+# the rows.
 GATHER_SECONDS = 5.0
 
 MAX_SCHEMAS = 50  #: maximum number of stream schemas to read, with one request per schema
@@ -50,8 +50,8 @@ class LoadedTable:
     stream: str  #: the stream's name in the task's XCom
     rows: int | None
     inputs: tuple[tuple[str, str], ...]  #: namespace and name of each dataset that was read
-    output: Table | None  #: None if the table's name in OpenLineage cannot be determined
-    columns: tuple[Column, ...] = ()  #: empty if the columns are unknown
+    output: Table | None  #: None if the dataset's name in OpenLineage cannot be determined
+    columns: tuple[Column, ...] = ()  #: columns of the table; empty if the columns are unknown
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def is_enabled(task: Any) -> bool:
         return False
     try:
         return not conf.is_disabled() and _is_reported(task)
-    except Exception as error:  # noqa: BLE001 - lineage must not fail a task that has done its work
+    except Exception as error:  # noqa: BLE001 - a lineage error must not fail a finished task
         task.log.warning("Not reporting lineage, because OpenLineage's configuration is invalid: %s", error)
         return False
 
@@ -94,7 +94,7 @@ def _is_reported(task: Any) -> bool:
 
     try:
         from airflow.providers.openlineage.utils.emission_policy import resolve_task_emission_policy
-    except ImportError:  # a release of the OpenLineage provider that has only the following two options
+    except ImportError:  # this release of the OpenLineage provider has only the following two options
         from airflow.providers.openlineage.utils.selective_enable import is_task_lineage_enabled
 
         if f"{type(task).__module__}.{type(task).__qualname__}" in conf.disabled_operators():
@@ -115,13 +115,15 @@ def gather(
     seconds: float = GATHER_SECONDS,
     log_warning: Callable[[str], None],
 ) -> Lineage:
-    """Return the lineage of a job, as far as Stitch responds in time, and never raise a StitchError.
+    """Return the lineage of a job, as far as Stitch responds in time.
+
+    This function never raises a StitchError.
 
     :param result: the XCom of the task.
     :param with_inputs: whether to read the streams and their schemas. If False, only the names of the outputs
         are determined.
     :param seconds: time limit for all requests together.
-    :param log_warning: called with a one-line message if something could not be read.
+    :param log_warning: a function to call with a one-line message if a request fails.
     """
     lineage = Lineage(result["job_name"], result["client_id"], ())
     if not result["streams"]:
@@ -202,9 +204,9 @@ class _Reader:
         return lambda: self.client.get_stream_schema(self.source_id, stream_id)
 
     def _read(self, calls: Mapping[Any, Callable[[], Any]], *, as_one: str | None = None) -> dict[Any, Any]:
-        """Return the results of the calls that succeed before the deadline.
+        """Run calls in parallel, and return the results of the calls that succeed before the deadline.
 
-        :param as_one: a common name in the log for all calls that fail.
+        :param as_one: a name for all failed calls, so that the log contains a single message about them.
         """
         results: dict[Any, Any] = {}
         errors: dict[Any, Exception] = {}
@@ -219,7 +221,7 @@ class _Reader:
                     return
                 try:
                     results[name] = call()
-                except Exception as error:  # noqa: BLE001 - lineage must not fail a task that has done its work
+                except Exception as error:  # noqa: BLE001 - a lineage error must not fail a finished task
                     errors[name] = error
                 finally:
                     done.release()
@@ -240,7 +242,10 @@ class _Reader:
 
 
 def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[LoadedTable]:
-    """Return the tables of a stream in the XCom. A stream that is in several schemas has several tables."""
+    """Return the tables into which a stream in the XCom is loaded.
+
+    If several schemas contain a stream with this name, there are several tables.
+    """
     inputs = [
         (_input(stream, result, read.source), _output(name, stream, read)) for stream in read.named(name)
     ]
@@ -250,8 +255,8 @@ def _tables(name: str, result: Mapping[str, Any], read: _Connections) -> list[Lo
     return [
         LoadedTable(
             stream=name,
-            # The log contains only the total of a stream's rows. If the stream has several tables, the rows
-            # of each table are unknown.
+            # The log contains only the total number of rows in a stream. If the stream has several tables,
+            # the number of rows in each table is unknown.
             rows=result["streams"][name]["rows"] if len(outputs) == 1 else None,
             inputs=tuple(table for table, written in inputs if written == output),
             output=output,

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 DAGS_FOLDER = Path(__file__).parent / "dags"
 DAG_ID = "stitch_demo"
-TIMEOUT = 180.0  #: seconds for the whole demo
+TIMEOUT = 180.0  #: time limit for the whole demo, in seconds
 SPEED = 20  #: seconds of the emulator's time per second of real time
-MAX_REQUESTS = 30  #: maximum requests in any 10 minutes. Source: Stitch Connect API, "Rate limits"
+MAX_REQUESTS = 30  #: Stitch's limit on requests in any 10 minutes
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the demo. Return 0 if the DAG run succeeded, 1 if it failed, or 128 plus a signal's number."""
+    """Run the demo.
+
+    Return 0 if the DAG run succeeded, 1 if the run failed, or 128 plus the number of the signal that ended
+    the demo.
+    """
     options = _parser().parse_args(arguments)
     console = Console(highlight=False, soft_wrap=True)
     deadline = Deadline(TIMEOUT)
@@ -72,10 +76,7 @@ def _run(console: Console, deadline: Deadline, *, keep: bool) -> None:
 
 
 def add_sources(stitch: StitchEmulator) -> None:
-    """Add two sources.
-
-    The DAG replicates the first source. The stream `teams` of the first source has no new rows.
-    """
+    """Add two sources. The DAG replicates the first source, in which the stream `teams` has no new rows."""
     stitch.add_source(
         "github",
         display_name="GitHub",

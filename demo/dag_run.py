@@ -1,4 +1,4 @@
-"""Trigger and follow one run of the demo's DAG."""
+"""Start one run of the demo's DAG, and follow its progress."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ class DagRun:
         on_poll()
 
     def raise_if_failed(self) -> None:
-        """Raise an error if the run failed. The error contains the end of the first failed task's log."""
+        """Raise an error if the run failed.
+
+        The error message contains the last log lines of the first failed task.
+        """
         if self._state == "success":
             return
         states = self._api.states_of_tasks(self._dag_id, RUN_ID)
@@ -69,5 +72,5 @@ class DagRun:
         )
 
     def xcom(self, task_id: str) -> Any:
-        """Return the return value of a task."""
+        """Return the value that a task has returned."""
         return self._api.xcom(self._dag_id, RUN_ID, task_id)

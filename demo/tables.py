@@ -9,7 +9,7 @@ from rich.table import Table
 
 
 def phases_table(replicated: dict[str, Any]) -> Table:
-    """Return a table that shows the duration of each phase in the emulator's time."""
+    """Return a table with the duration of each phase, in the emulator's time."""
     started, extracted, loaded = (
         _instant(replicated[key]) for key in ("started_at", "extraction_completed_at", "loaded_at")
     )
@@ -28,7 +28,7 @@ def phases_table(replicated: dict[str, Any]) -> Table:
 
 
 def streams_table(replicated: dict[str, Any]) -> Table:
-    """Return a table that shows the row counts and load times of the streams with new rows."""
+    """Return a table with the row counts and load times of the streams that had new rows."""
     started = _instant(replicated["started_at"])
     streams = replicated["streams"]
     total = sum(stream["rows"] or 0 for stream in streams.values())

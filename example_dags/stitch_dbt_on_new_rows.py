@@ -1,4 +1,4 @@
-"""Run dbt when Stitch has loaded new rows of one of two tables, whichever DAG has run the job."""
+"""Run dbt when Stitch has loaded new rows into one of two tables, no matter which DAG ran the job."""
 
 from datetime import datetime, timezone
 

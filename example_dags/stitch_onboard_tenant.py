@@ -1,8 +1,8 @@
 """Onboard a tenant: create a destination and a source, select streams, and load the first rows.
 
-Each task finds the objects of an earlier run and changes only what is different, so the DAG can run again.
-The tasks read secrets from Airflow connections (`tenant_warehouse`, `tenant_github`), and do not display or
-store the secrets.
+Each task finds the objects that an earlier run created, and changes only what is different. The DAG can
+therefore run again. The tasks read secrets from Airflow connections (`tenant_warehouse`, `tenant_github`),
+and do not display or store the secrets.
 """
 
 from datetime import datetime, timezone

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 IS_AIRFLOW_2 = version("apache-airflow").startswith("2.")
 
-# The API server is started before the migration ends, because it starts slowly and does not query the
-# database before its first request. Airflow 2 needs no API server.
+# Start the API server before the database migration ends. The API server starts slowly, and does not query
+# the database before its first request. Airflow 2 needs no API server.
 API_SERVER = {} if IS_AIRFLOW_2 else {"api-server": ["api-server"]}
 
 # The components run without log servers, because log servers would listen on all addresses. The API server
@@ -46,7 +46,7 @@ WORKERS = {WORKER: ["celery", "worker", "--skip-serve-logs", "--concurrency", "8
 SQL_CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 
 MIGRATION = "db migrate"
-"""Name of the only process that is expected to exit."""
+"""Name of the only component that is expected to exit on its own."""
 
 # Seconds between SIGTERM and SIGKILL.
 STOP_TIMEOUT = 6.0
@@ -55,17 +55,17 @@ STOP_TIMEOUT = 6.0
 class LocalAirflow:
     """The processes of one Airflow installation.
 
-    Leaving the context stops the processes and removes their folder.
+    On exit, this context manager stops the processes and removes their folder.
 
     :param connection: the connection `stitch_default`, as JSON.
-    :param deadline: the time limit of all waits. Inside the context, each wait also checks that the processes
-        are running.
+    :param deadline: the time limit for all waits. Inside the context, each wait also checks that the
+        processes are running.
     :param dags_folder: the folder that contains the DAG files.
     :param settings: additional Airflow settings, such as `{"CORE__PARALLELISM": "4"}`.
     :param home: an existing folder for Airflow's home, which is not removed. If None, the temporary folder is
         Airflow's home.
     :param connections: additional connections as JSON, by id.
-    :param hosts: whether each worker and triggerer has a separate home, as on a separate host.
+    :param hosts: whether each worker and triggerer has its own Airflow home, as if it ran on a separate host.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class LocalAirflow:
         self._settings = {"CORE__DAGS_FOLDER": str(dags_folder), **(settings or {})}
         self._given_home = home
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._orphaned_sessions: set[int] = set()  # only the leaders were killed
+        self._orphaned_sessions: set[int] = set()  # sessions in which only the leader was killed
         self.url = ""
 
     def __enter__(self) -> LocalAirflow:  # noqa: PYI034 - Python 3.10 has no typing.Self
@@ -96,7 +96,8 @@ class LocalAirflow:
         self._folder = tempfile.TemporaryDirectory(prefix="stitch-", ignore_cleanup_errors=True)
         self.home = self._given_home or Path(self._folder.name)
         (self.home / "tmp").mkdir(exist_ok=True)
-        # The environment contains all settings. If this file is missing, each process writes a default file.
+        # Environment variables contain all settings. However, if this file is missing, each process writes a
+        # default file.
         (self.home / "airflow.cfg").touch()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -131,7 +132,7 @@ class LocalAirflow:
             self.start_component(name)
 
     def _enable_write_ahead_log(self) -> None:
-        """Prevent writers of a SQLite database from blocking readers, as Airflow 3 does."""
+        """Set a SQLite database to a mode in which writers do not block readers, as in Airflow 3."""
         database = self.home / "airflow.db"
         if database.exists():
             with closing(sqlite3.connect(database)) as connection:
@@ -148,17 +149,17 @@ class LocalAirflow:
         return name in self._processes
 
     def members(self) -> list[psutil.Process]:
-        """Return all processes of this Airflow: the components and their descendants."""
+        """Return all processes of this installation, which are the components and their descendants."""
         return _members({process.pid for process in self._processes.values()} | self._orphaned_sessions)
 
     def start_component(self, component: str, name: str | None = None) -> None:
-        """Start a component that is not running, or another instance of a component.
+        """Start a component that is not running, or start another instance of a running component.
 
-        :param name: the name of the other instance.
+        :param name: the name of the additional instance.
         """
         name = name or component
         arguments = {**API_SERVER, **COMPONENTS, **WORKERS}[component]
-        if component == WORKER:  # by default all workers have the same name and the same PID file
+        if component == WORKER:  # by default, all workers would have the same name and PID file
             # The name is unique even if several Airflow installations share a broker.
             hostname = f"{name.replace(' ', '-')}-{self.home.name}"
             arguments = [*arguments, "--celery-hostname", hostname, "--pid", f"{hostname}.pid"]
@@ -169,7 +170,7 @@ class LocalAirflow:
         stop([self._processes.pop(name)])
 
     def kill(self, name: str, *, leave_children: bool = False) -> None:
-        """Kill a component, as if its container ended.
+        """Kill a component abruptly, as when its container is killed.
 
         :param leave_children: whether to kill only the main process and not its descendants.
         """
@@ -212,7 +213,7 @@ class LocalAirflow:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C does not reach the session, which contains all descendants
+                start_new_session=True,  # Ctrl-C does not reach the new session with all descendants
             )
         self._processes[name] = process
         return process
@@ -264,7 +265,7 @@ def _environment(
         "API__BASE_URL": f"http://127.0.0.1:{port}",
         # The API server starts during the migration.
         "DATABASE__CHECK_MIGRATIONS": "False",
-        # All processes must have the same keys.
+        # All processes must have the same secret keys.
         "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
         "API__SECRET_KEY": secrets.token_urlsafe(32),
         "API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
@@ -276,7 +277,8 @@ def _environment(
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(home),
         **{f"AIRFLOW_CONN_{name.upper()}": connection for name, connection in connections.items()},
-        # Airflow 2 refuses to use SQLite with several processes, although this works with a write-ahead log.
+        # Airflow 2 refuses to use SQLite with several processes, although SQLite supports this with a
+        # write-ahead log.
         "_AIRFLOW__SKIP_DATABASE_EXECUTOR_COMPATIBILITY_CHECK": "1",
         "PATH": os.pathsep.join([str(_airflow_command().parent), os.environ.get("PATH", os.defpath)]),
         "TMPDIR": str(home / "tmp"),
@@ -296,9 +298,9 @@ def last_lines(log: Path, count: int) -> list[str]:
 
 
 def stop(processes: Iterable[subprocess.Popen[bytes]], orphaned_sessions: Iterable[int] = ()) -> None:
-    """Stop session leaders and all other processes in their sessions.
+    """Stop some session leaders, and all other processes in their sessions.
 
-    :param orphaned_sessions: ids of additional sessions with leaders that have already exited.
+    :param orphaned_sessions: ids of further sessions to stop, after their leaders have already exited.
     """
     leaders = list(processes)
     for process in leaders:
@@ -322,7 +324,7 @@ def _kill(processes: Iterable[psutil.Process]) -> None:
 
 
 def _members(sessions: set[int]) -> list[psutil.Process]:
-    """Return all processes in some sessions. A process stays in its session when its parent exits."""
+    """Return all processes in the given sessions. A process stays in its session when its parent exits."""
     found = []
     for process in psutil.process_iter():
         with suppress(ProcessLookupError, PermissionError):

@@ -1,4 +1,4 @@
-"""A client for the calls of Airflow's REST API that the demo and the tests need."""
+"""A client for Airflow's REST API, with the calls that the demo and the tests need."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class AirflowApi:
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = requests.Session()
-        self._session.trust_env = False  # ignore proxy settings and .netrc
+        self._session.trust_env = False  # ignore the proxy settings and .netrc of this machine
         # Close each connection after its response, because an open connection delays the server's shutdown.
         self._session.headers["Connection"] = "close"
 
     def is_up(self) -> bool:
-        """Return whether the API server responds. The response contains the token for all other calls."""
+        """Return whether the API server responds. Store the token in the response for all other calls."""
         try:
             response = self._session.get(f"{self._url}/auth/token", timeout=TIMEOUT)
         except (requests.ConnectionError, requests.Timeout):
@@ -84,7 +84,7 @@ class AirflowApi:
         return [instance["state"] for instance in instances]
 
     def updated_assets(self, dag_id: str) -> list[str]:
-        """Return the URI of the asset of each event that a DAG's tasks emitted, up to 100 events."""
+        """Return the asset URIs of up to 100 events that a DAG's tasks have emitted."""
         events = self._call("GET", "assets/events", params={"source_dag_id": dag_id, "limit": 100})
         return sorted(event["uri"] for event in events["asset_events"])
 
@@ -104,17 +104,17 @@ class AirflowApi:
         return {task["id"]: task["dag_run_id"] for task in tasks}
 
     def mark(self, dag_id: str, run_id: str, task_id: str, state: str) -> None:
-        """Mark a task as `failed` or `success`, as a user does."""
+        """Mark a task as `failed` or `success`, in the same way as a user."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}"
         self._call("PATCH", path, json={"new_state": state})
 
     def clear(self, dag_id: str, run_id: str, task_id: str) -> None:
-        """Clear a task, as a user does, so that it runs again."""
+        """Clear a task in the same way as a user, so that the task runs again."""
         body = {"dry_run": False, "dag_run_id": run_id, "task_ids": [task_id], "only_failed": False}
         self._call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return an XCom of a task, by default its return value."""
+        """Return an XCom of a task. The default is the return value of the task."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._call("GET", path)["value"]
 

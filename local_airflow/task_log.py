@@ -40,7 +40,7 @@ class TaskLog:
 
 
 def log_files(folder: Path) -> list[Path]:
-    """Return the log files of a task's first try: the worker's file and then the triggerer's file."""
+    """Return the log files of a task's first try, with the worker's file before the triggerer's file."""
     return sorted(folder.glob("attempt=1.log*"))
 
 

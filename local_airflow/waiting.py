@@ -16,7 +16,10 @@ POLL_INTERVAL = 0.5  #: default number of seconds between two checks of a condit
 
 
 class LocalAirflowFailed(Exception):  # noqa: N818 - the name describes what happened
-    """The local Airflow cannot continue. `log_end` contains the end of the log that shows the cause."""
+    """The local Airflow cannot continue.
+
+    `log_end` contains the last lines of the log that shows the cause.
+    """
 
     def __init__(self, message: str, log_end: Sequence[str] = ()) -> None:
         super().__init__(message)
@@ -48,13 +51,13 @@ class Deadline:
     def __init__(self, seconds: float, poll_interval: float = POLL_INTERVAL) -> None:
         self.seconds = seconds
         self._poll_interval = poll_interval
-        self.check_health: Callable[[], None] = lambda: None  #: raises an error if waiting is useless
+        self.check_health: Callable[[], None] = lambda: None  #: raises an error if a wait is useless
         self.collect_log_ends: Callable[[], Sequence[str]] = tuple  #: returns lines to show after a timeout
         self._ends_at = time.monotonic() + seconds
         self._signals: list[int] = []
 
     def restart(self) -> None:
-        """Restart the time limit."""
+        """Restart the time limit from now."""
         self._ends_at = time.monotonic() + self.seconds
 
     @contextmanager
@@ -96,7 +99,7 @@ class Deadline:
             time.sleep(self._poll_interval)
 
     def check(self) -> None:
-        """Raise an error if waiting any longer is useless.
+        """Raise an error if the condition can no longer be met.
 
         :raises LocalAirflowFailed: if a required process has exited.
         :raises Interrupted: if a signal has arrived.

@@ -1,7 +1,7 @@
 """A Stitch account in memory and in virtual time. The caller chooses the durations of the jobs.
 
-The account has the methods of `StitchClient` that a waiter calls. The account does not use HTTP, because a
-week with a thousand sources requires tens of thousands of requests.
+The account has the methods of `StitchClient` that a waiter calls. The account does not use HTTP, because the
+simulation of a week with a thousand sources requires tens of thousands of requests.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RECORDS_PER_PAGE = 100
 FIRST_SOURCE_ID = 310_000
 LATENCY = 0.3  #: virtual seconds from a request to its response
-#: The streams of every source. Sources of one type have the same stream names.
+#: The streams of each source. In Stitch, sources of one type have the same stream names.
 STREAMS = ("commits", "issues", "pull_requests")
 _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=timezone.utc)
 
@@ -48,7 +48,7 @@ class Job:
 
 
 class SimulatedAccount:
-    """An account that derives its lists and logs from its jobs, and records rate-limited requests."""
+    """An account that generates its lists and logs from its jobs, and records rate-limited requests."""
 
     base_url = "https://stitch.example"
     client_id = known_client_id = 104857
@@ -80,8 +80,9 @@ class SimulatedAccount:
 
         :param number: the number of the source. The first source has number 0.
         :param duration: seconds from now until the extraction ends.
-        :param flush_offsets: seconds from now until the batch of each stream is sent.
-        :param load_lags: seconds from sending the batch of each stream until the batch is loaded.
+        :param flush_offsets: for each stream, the seconds from now until its batch is sent.
+        :param load_lags: for each stream, the seconds from the sending of its batch until the batch is
+            loaded.
         """
         now = self._loop.time()
         job = Job(
@@ -104,7 +105,7 @@ class SimulatedAccount:
         return _instant(self._loop.time())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Do nothing, because each response of this account has a time."""
+        """Do nothing, because each response from this account contains a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         self._finish_jobs(_indexes_of_page(page))
@@ -189,7 +190,10 @@ class SimulatedAccount:
         return Job(self._job_name(number, -90_000.0), -90_000.0, -86_400.0, (), ())
 
     def _job_name(self, number: int, started_at: float) -> str:
-        """Return a job name with a version-1 UUID, which contains the start time as Stitch's job names do."""
+        """Return a job name with a version-1 UUID.
+
+        As in Stitch's job names, the UUID contains the start time.
+        """
         ticks = (_instant(started_at) - _UUID_EPOCH) // timedelta(microseconds=1) * 10
         version_1 = uuid.UUID(
             fields=(ticks & 0xFFFFFFFF, (ticks >> 32) & 0xFFFF, (ticks >> 48) & 0xFFF | 0x1000, 0x92, 0xA9, 1)

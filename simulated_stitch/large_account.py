@@ -1,4 +1,4 @@
-"""An account of any size in memory. The lists of the account have pages like Stitch's lists."""
+"""An account of any size in memory. The account's lists have pages of the same size as Stitch's lists."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class LargeAccount:
 
     extractions: Sequence[Extraction] = ()
     loads: Sequence[Load] = ()
-    #: The streams of each source, by source name and in the order of source ids. If a value is an exception,
-    #: listing the streams of this source raises it.
+    #: The streams of each source, by source name and in the order of source ids. If the value for a source is
+    #: an exception, a request for the source's streams raises this exception.
     sources: Mapping[str, Sequence[Stream] | Exception] = field(default_factory=dict)
     requests_per_10_minutes: int = 30
     before_each: Callable[[], None] = lambda: None  #: called before each response
@@ -80,7 +80,7 @@ class LargeAccount:
         self._lock = threading.Lock()
 
     def record_past_time(self, moment: datetime) -> None:
-        """Do nothing, because each response of this account has a time."""
+        """Do nothing, because each response from this account contains a time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         return self._respond("extractions", page, self.extractions)
@@ -115,7 +115,7 @@ class LargeAccount:
 
 
 def loads_by_stream_name(sources: Iterable[str], streams: Sequence[str]) -> list[Load]:
-    """Return the loads of sources that all have the same streams, as sources of one type do."""
+    """Return the loads of several sources that have the same streams, like sources of one type."""
     names = list(sources)
     return sorted((load_of(source, stream) for source in names for stream in streams), key=by_stream_name)
 

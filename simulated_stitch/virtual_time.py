@@ -23,14 +23,14 @@ WEEK = 7 * 86_400.0  #: virtual seconds
 
 
 class NeverFinishesError(AssertionError):
-    """The code in the event loop waits for an event that cannot happen, or runs longer than permitted."""
+    """The code in an event loop waits for an event that cannot happen, or exceeds the maximum time."""
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop with virtual time, in a single thread.
 
-    A function that asyncio would call in a thread is called immediately. The result of the function is set
-    after `latency`.
+    If code runs a function in a thread, the loop calls the function immediately, and returns its result after
+    `latency`.
 
     :param max_seconds: virtual seconds after which the loop raises `NeverFinishesError`.
     """
@@ -46,7 +46,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def run_in_executor(
         self,
-        executor: Any,  # noqa: ARG002 - asyncio passes this argument
+        executor: Any,  # noqa: ARG002 - part of asyncio's interface
         func: Callable[..., T],
         *args: Any,
     ) -> asyncio.Future[T]:
@@ -89,7 +89,7 @@ class _TimeSelector(selectors.DefaultSelector):
 
 
 class VirtualClock(SystemClock):
-    """The wall clock of a machine. The clock can be wrong, and a test can change it during a run."""
+    """The wall clock of a machine. The clock can be wrong, and a test can change the clock during a run."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
@@ -100,7 +100,7 @@ class VirtualClock(SystemClock):
 
 
 def run(loop: VirtualLoop, main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine, cancel all remaining tasks as `asyncio.run` does, and close the loop."""
+    """Run a coroutine. Like `asyncio.run`, cancel all remaining tasks and close the loop."""
     try:
         return loop.run_until_complete(main)
     finally:

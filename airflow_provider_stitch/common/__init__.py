@@ -1,1 +1,1 @@
-"""Code that operators and sensors share."""
+"""Code that is shared by operators and sensors."""

@@ -1,7 +1,7 @@
-"""Emit asset events for the sources and streams that a job has loaded.
+"""Functions that emit asset events for the sources and streams that a job has loaded.
 
-The events are emitted through an asset alias, because a task can choose at run time which assets of an alias
-it updates. If a task has an asset as an outlet, Airflow always updates the asset. A DAG file that sets
+The events are emitted through an asset alias. At run time, a task can choose which assets to update through
+an alias. In contrast, Airflow always updates an asset that is an outlet of the task. A DAG file that sets
 `emit_assets` imports this module.
 """
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 # Airflow registers the events during the request that ends a task. With a thousand events, this request took
-# 18 s, and the task failed although its work was done.
+# 18 s, and the task failed after its work was done.
 MAX_STREAM_EVENTS = 50
 
 
-def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - like the operators' argument
+def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FBT001 - as in operators
     """Validate the argument `emit_assets`.
 
     :raises ValueError: if `emit_assets` is neither a boolean nor a list of names.
@@ -39,9 +39,9 @@ def validate_emit_assets(emit_assets: bool | Sequence[str]) -> None:  # noqa: FB
 
 
 def alias(stitch_conn_id: Any) -> AssetAlias:
-    """Return the alias of a connection's assets.
+    """Return the asset alias for a connection.
 
-    If `stitch_conn_id` is a template, or an output of another task, return the alias `stitch`.
+    If `stitch_conn_id` is a template or the output of another task, return the alias `stitch`.
     """
     is_known = isinstance(stitch_conn_id, str) and "{{" not in stitch_conn_id and "{%" not in stitch_conn_id
     return AssetAlias(f"{SCHEME}://{quote(stitch_conn_id, safe='')}" if is_known else SCHEME)
@@ -50,11 +50,12 @@ def alias(stitch_conn_id: Any) -> AssetAlias:
 def add_asset_events(
     task: Any, context: Context, result: Mapping[str, Any], table_uris: Mapping[str, str]
 ) -> None:
-    """Emit the events of a loaded job, and describe the job in the events of the DAG author's own outlets.
+    """Emit the asset events for a loaded job, and describe the job in the events of the task's other outlets.
 
     :param task: an operator or sensor with `emit_assets`, `outlets`, `stitch_conn_id` and `log`.
     :param result: the task's XCom.
-    :param table_uris: the URI of each stream's table in the destination, if the table is known.
+    :param table_uris: the URIs of the tables in the destination, by stream. Streams with unknown tables are
+        not included.
     """
     events: Any = context["outlet_events"]
     source, stitch_conn_id = result["source_name"], task.stitch_conn_id
@@ -67,7 +68,7 @@ def add_asset_events(
     for asset in declared:
         extra = extras.get(asset.uri, _source_extra(result))
         if _is_stream_of(asset.uri, stitch_conn_id, source) and asset.uri not in extras:
-            # Airflow updates the asset of this stream although the job had no rows for it.
+            # The job had no rows of this stream, but Airflow updates the asset nevertheless.
             extra = {"job_name": result["job_name"], "rows": 0}
         event = events[asset]
         event.extra = {**extra, **event.extra}
@@ -171,5 +172,5 @@ def _register_alias(declared: AssetAlias) -> None:
         session.add(DatasetAliasModel(name=declared.name))
         try:
             session.commit()
-        except IntegrityError:  # another task has stored the alias
+        except IntegrityError:  # another task has stored the alias in the meantime
             session.rollback()

@@ -1,4 +1,4 @@
-"""Parse the durations that DAG authors set, and determine the deadline of a task."""
+"""Functions that parse durations set by DAG authors, and determine the deadline of a task."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ STOP_SECONDS = 10.0
 
 
 class Deadline(NamedTuple):
-    """The time when a task gives up, and whether this time follows from its `execution_timeout`."""
+    """The time when a task gives up, and the argument of the task that determines this time."""
 
-    at: float | None  #: seconds since the epoch, or None if the task can wait without limit
+    at: float | None  #: seconds since the epoch, or None if the wait has no limit
     is_execution_timeout: bool = False
 
     @property
     def time_limit(self) -> str:
-        """The argument that sets the deadline, for error messages."""
+        """Name of the argument that sets the deadline, for error messages."""
         return "execution_timeout" if self.is_execution_timeout else "timeout"
 
     @classmethod
     def of(cls, context: Context, timeout: float | None, execution_timeout: timedelta | None) -> Deadline:
-        """Return the end of `timeout` or, if it is earlier, a time shortly before `execution_timeout` ends.
+        """Return the end of `timeout`, or a time shortly before the end of an earlier `execution_timeout`.
 
         Airflow 3 does not apply `execution_timeout` to a deferred task, and Airflow 2 ends a deferred task
         without calling the operator. A task that stops waiting before the end of `execution_timeout` can
@@ -46,7 +46,7 @@ class Deadline(NamedTuple):
 
 
 def time_before_execution_timeout(execution_timeout: timedelta) -> float:
-    """Return the maximum wait in seconds that leaves time to stop the job within `execution_timeout`."""
+    """Return the maximum number of seconds to wait, so that time remains to stop the job."""
     allowed = execution_timeout.total_seconds()
     return allowed - min(STOP_SECONDS, allowed / 10)
 

@@ -1,4 +1,4 @@
-"""Fail a task without a retry if a retry cannot fix its error."""
+"""Functions that fail a task without a retry if a retry cannot fix the error."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def fail_without_retry() -> Iterator[None]:
 
 
 def permanent_error(error: StitchError) -> AirflowFailException:
-    """Return an exception that fails the task without a retry and contains the same error.
+    """Return an exception with the same error, which fails the task without a retry.
 
-    The exception has the error's class and attributes, so callbacks can use the class, `source_id` and
-    `job_name`.
+    The exception has the class and the attributes of the error, so callbacks can check the class and read
+    `source_id` and `job_name`.
     """
     return cast("AirflowFailException", _permanent_error(type(error), str(error), error.__dict__))
 
@@ -51,7 +51,10 @@ def _permanent_class(error_class: type[StitchError]) -> Any:
 
 
 def _reduce_permanent_error(error: StitchError) -> tuple[Any, ...]:
-    """Describe an error for pickle, because pickle cannot import a class that was created at run time."""
+    """Return the arguments that pickle needs to recreate an error.
+
+    Pickle cannot import a class that was created at run time.
+    """
     error_class = type(error).__bases__[0]
     return _permanent_error, (error_class, str(error), error.__dict__)
 

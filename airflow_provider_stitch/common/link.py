@@ -1,4 +1,4 @@
-"""The link from a task to its source's page in Stitch."""
+"""The link from a task to the page of its source in Stitch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class StitchSourceLink(BaseOperatorLink):
-    """The button that opens the source's page in Stitch."""
+    """The button that opens the page of the task's source in Stitch."""
 
     name = "Source in Stitch"
 

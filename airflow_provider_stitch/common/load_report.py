@@ -1,4 +1,4 @@
-"""Report a loaded job to OpenLineage and to the DAGs that are scheduled by the job's assets."""
+"""Functions that report a loaded job to OpenLineage, and to DAGs that are scheduled by the job's assets."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ if TYPE_CHECKING:
 
     from airflow.providers.common.compat.sdk import Context
 
-# Maximum time for reading the lineage, as a fraction of `execution_timeout`. Up to 10 % of
-# `execution_timeout` remains when the task stops waiting, and reading the lineage uses at most half of this
-# time.
+# Maximum time for reading the lineage, as a fraction of `execution_timeout`. When a task stops waiting, up to
+# 10 % of its `execution_timeout` remains. At most half of this remaining time is used to read the lineage.
 EXECUTION_TIMEOUT_SHARE = 0.05
 
 
 def report_load(task: Any, context: Context, result: Mapping[str, Any]) -> None:
-    """Read the lineage of a job if OpenLineage or an asset needs it, and add the asset events to the task.
+    """Read the lineage of a job if OpenLineage or an asset needs the lineage.
+
+    Add the asset events to the task.
 
     :param task: an operator or sensor of this package.
     :param result: the task's XCom.
@@ -47,6 +48,6 @@ def _gather(task: Any, result: Mapping[str, Any], *, with_inputs: bool) -> Linea
         return gather(
             task.hook.client, result, with_inputs=with_inputs, seconds=seconds, log_warning=task.log.warning
         )
-    except Exception as error:  # noqa: BLE001 - lineage must not fail a task that has done its work
+    except Exception as error:  # noqa: BLE001 - a lineage error must not fail a finished task
         task.log.warning("Could not determine the lineage of job %s: %s", result["job_name"], error)
         return Lineage(result["job_name"], result["client_id"], ())

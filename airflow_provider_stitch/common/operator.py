@@ -1,7 +1,7 @@
-"""The mixin of all operators and sensors: access to the hook, waiting for jobs, and the link to the source.
+"""The mixin for all operators and sensors. It contains the hook, the waits, and the link to the source.
 
-DAG files that use an operator import this module at every parse. To keep parsing fast, modules that call
-Stitch are imported only when a task runs.
+This module is imported at every parse of a DAG file that uses an operator of this package. To keep parsing
+fast, modules that call Stitch are imported only when a task runs.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class StitchTask:
 
     emit_assets: bool | Sequence[str] = False
     lineage: Lineage | None = None  #: the tables that the job has loaded; set after the wait
-    current_waiter: Waiter | None = None  #: the waiter that this worker created last
+    current_waiter: Waiter | None = None  #: the waiter that this worker has created most recently
 
     @cached_property
     def hook(self) -> StitchHook:
@@ -70,7 +70,7 @@ class StitchTask:
     def waiter(
         self, goal: Goal, deadline: float | None, *, time_limit: str = "timeout", stateless: bool = False
     ) -> Waiter:
-        """Return a waiter for a goal. The waiter writes to this task's log."""
+        """Return a waiter for a goal. The waiter writes to the log of this task."""
         from airflow_provider_stitch.replication.waiter import Waiter
 
         return Waiter(
@@ -94,12 +94,12 @@ class StitchTask:
         return outcome
 
     def refresh_token(self, waiter: Waiter) -> bool:
-        """Replace a waiter's client and return True, if the connection has changed."""
+        """If the connection has changed, replace the waiter's client and return True."""
         from airflow_provider_stitch.hooks.stitch import token_changed
 
         if not self.hook.has_changed():
             return False
-        del self.hook  # the next access creates a hook from the changed connection
+        del self.hook  # the next use of `hook` creates a hook from the changed connection
         waiter.session.client = self.hook.client
         self.log.info(token_changed(self.stitch_conn_id))
         return True
@@ -115,7 +115,7 @@ class StitchTask:
         stop_at_deadline: bool = False,
         end_options: TaskEndOptions | None = None,
     ) -> None:
-        """Defer the task. Afterwards `execute_complete` is called, unless the trigger ends the task."""
+        """Defer the task. Unless the trigger ends the task, Airflow then calls `execute_complete`."""
         from airflow_provider_stitch.triggers.stitch import StitchPhaseTrigger
 
         self.defer(
@@ -169,7 +169,7 @@ class StitchTask:
         return result
 
     def push_result(self, context: Context, result: dict[str, Any]) -> None:
-        """Write the XCom of a task that will raise an exception.
+        """Write the XCom of a task that is about to raise an exception.
 
         Airflow writes the return value to XCom only if the task succeeds.
         """
@@ -222,7 +222,7 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
             goal=event["goal"],
             result=event["result"],
             error=event["error"],
-            extraction_ended=event.get("extraction_ended", False),  # missing in events of earlier versions
+            extraction_ended=event.get("extraction_ended", False),  # missing in events from earlier versions
             assumes_no_rows=event.get("assumes_no_rows", False),
         )
     except (KeyError, TypeError) as error:

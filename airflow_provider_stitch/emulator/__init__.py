@@ -47,7 +47,7 @@ __all__ = [
     "load_scenario",
 ]
 
-#: The modules that the ``emulator`` extra installs.
+#: Names of the modules that the ``emulator`` extra installs.
 _EXTRA = frozenset({"anyio", "h11", "starlette", "tomli", "uvicorn", "yaml"})
 _MODULES = {
     "EmulatedAccount": "control.account",

@@ -22,7 +22,10 @@ DEFAULT_SPEED = 60.0  #: default number of virtual seconds per real second
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the emulator until SIGINT or SIGTERM. Print one line of JSON when the emulator has started."""
+    """Run the emulator until SIGINT or SIGTERM.
+
+    When the emulator has started, print its URL, credentials and sources as one line of JSON.
+    """
     options = _parser().parse_args(arguments)
     try:
         if options.scenario_schema:
@@ -62,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _emulator(options: argparse.Namespace) -> StitchEmulator:
-    """Return an emulator that has not been started.
+    """Create an emulator without starting it.
 
     The command-line options take precedence over the scenario file.
 
@@ -132,7 +135,7 @@ def add_sample_sources(stitch: StitchEmulator) -> None:
     for name, display_name, source_type, streams in _SOURCES:
         source_id = stitch.add_source(name, display_name=display_name, type=source_type, streams=streams)
         if source_type == "import_api":
-            # Users push rows to an Import API source, so the source has loads but no extractions.
+            # Users push rows to an Import API source, so this type of source has loads but no extractions.
             stitch.record_load(source_id, "events", seconds_ago=1800)
 
 

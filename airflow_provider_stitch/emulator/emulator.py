@@ -36,20 +36,21 @@ class StitchEmulator(EmulatedAccount):
     """A local Stitch that serves the Stitch Connect API over HTTP. A new emulator has one account.
 
     Use the emulator as a context manager, or call :meth:`start` and :meth:`stop`. Times and durations are
-    virtual unless stated otherwise. Virtual time runs ``speed`` times as fast as real time.
+    virtual unless stated otherwise, and virtual time runs ``speed`` times as fast as real time.
 
     :param speed: virtual seconds per real second.
     :param access_token: the access token of the account. The default is a random token.
-    :param port: the port of the API, or 0 for a free port. Logs are served on a second free port.
+    :param port: the port of the API, or 0 for a free port. Extraction logs are served on a second free port.
     :param start: the initial virtual time. The default is the current real time.
-    :param quirks: undocumented behavior of Stitch. The quirks can be changed later.
+    :param quirks: how the emulator behaves where Stitch's behavior is not documented. Quirks can be changed
+        later.
     :param partner_id: the id of the partner that can create accounts. The default is a random id.
     :param partner_secret: the partner's secret. The default is a random secret.
     :param state_file: a file that stores the complete state, except faults and recorded requests. If an
-        emulator is killed, a new emulator with the same file continues from the stored state, and the virtual
-        clock includes the time in between. If the state file already exists, all other arguments except
-        ``speed``, ``host`` and ``port`` are ignored. The state file is written for every request, so accounts
-        should be small.
+        emulator is killed, a new emulator with the same file continues from the stored state. Its virtual
+        clock includes the time between the two emulators. If the state file already exists, all other
+        arguments except ``speed``, ``host`` and ``port`` are ignored. The emulator writes the file for every
+        request, so accounts should be small.
     """
 
     def __init__(
@@ -142,12 +143,12 @@ class StitchEmulator(EmulatedAccount):
 
     @property
     def client_ids(self) -> list[int]:
-        """The client IDs of all accounts, including accounts that were created through the API."""
+        """The client IDs of all accounts, including those that were created through the API."""
         with self._state.locked():
             return list(self._state.accounts)
 
     def account(self, client_id: int) -> EmulatedAccount:
-        """Return the account with this client ID, even if the account was created through the API.
+        """Return the account with this client ID. The account may have been created through the API.
 
         :raises ValueError: if the account does not exist.
         """
@@ -164,11 +165,11 @@ class StitchEmulator(EmulatedAccount):
 
     @property
     def partner_secret(self) -> str:
-        """The partner's secret, which is needed to create accounts and to exchange OAuth codes."""
+        """The partner's secret, which is required to create accounts and to exchange OAuth codes."""
         return self._state.partner.secret
 
     def add_oauth_code(self, account: EmulatedAccount | None = None) -> str:
-        """Give the partner access to an account as a user would, and return an OAuth code.
+        """Authorize the partner on behalf of an account's user, and return an OAuth code.
 
         The code can be exchanged once, within 5 minutes.
 
@@ -198,11 +199,11 @@ class StitchEmulator(EmulatedAccount):
     # Time
 
     def now(self) -> datetime:
-        """Return the virtual time in UTC, which each response contains in its ``Date`` header."""
+        """Return the virtual time in UTC. The ``Date`` header of each response contains this time."""
         return self._state.clock.now()
 
     def advance(self, seconds: float) -> None:
-        """Move the virtual time forward by a number of virtual seconds, and run all events in between."""
+        """Move the virtual time forward by a number of virtual seconds, and run all due events."""
         self._state.clock.advance(seconds)
         with self._state.locked():
             return
@@ -239,22 +240,26 @@ class StitchEmulator(EmulatedAccount):
     ) -> Fault:
         """Make the next matching requests fail. By default, the response is a 500 error.
 
-        :param method: the HTTP method of the requests. If None, every method matches.
-        :param path_regex: a regular expression that is searched in the path and query, as with ``re.search``.
-            If None, every path matches.
-        :param times: the number of requests that fail. If None, requests fail until the fault is cancelled.
+        :param method: the HTTP method of the requests. If None, requests with any method match.
+        :param path_regex: a regular expression to search for in the path and query, as with ``re.search``.
+            If None, requests for any path match.
+        :param times: the number of requests that fail. If None, all matching requests fail until the fault is
+            cancelled.
         :param after_effect: whether Stitch processes the request before the response is lost or replaced.
         :param status: the status of the response.
         :param body: the body of the response, as bytes, a string or a JSON-serializable value.
         :param headers: the headers of the response.
-        :param delay: real seconds until the response, by default Stitch's own response. If the client
-            disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
-        :param cut: whether to close the connection; ``"mid-body"`` closes it after half of the body.
-        :param garbage: a body that is not JSON, or True for a gateway's HTML page. The default status is 200.
+        :param delay: number of real seconds to wait before the response. If only a delay is set, Stitch's own
+            response follows. If the client disconnects during the delay, Stitch does not process the request
+            unless ``after_effect`` is set.
+        :param cut: whether to close the connection. Pass ``"mid-body"`` to close the connection after half of
+            the body.
+        :param garbage: a body that is not JSON, or True for a gateway's HTML page. With this parameter, the
+            default status is 200.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.
-        :return: the fault. The attribute ``hits`` of the fault is the number of failed requests, and its
-            method ``cancel()`` ends the fault.
+        :return: the fault. Its attribute ``hits`` is the number of failed requests, and its method
+            ``cancel()`` ends the fault.
         """
         fault = Fault(
             method, path_regex, times, host, after_effect, status, body, headers, delay, cut, garbage, drip

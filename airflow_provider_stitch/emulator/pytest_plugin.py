@@ -1,7 +1,7 @@
 """The pytest fixture ``stitch_emulator``, which provides a new local Stitch for each test.
 
-pytest loads this module for every project in the environment, so the module imports only pytest. The emulator
-is imported when a test uses the fixture for the first time.
+pytest loads this module in every test run of the environment, so the module imports only pytest. The fixture
+imports the emulator when a test first uses the fixture.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ _SUFFIXES = ".yaml, .yml or .toml"
 
 
 class ScenarioError(ValueError):
-    """A scenario file cannot be read or is invalid.
+    """Raised when a scenario file cannot be read or is invalid.
 
     :param path: the path of the file.
     :param problems: one message for each problem. Each message begins with the key of the invalid value.
@@ -36,7 +36,7 @@ class ScenarioError(ValueError):
 
 
 def read_file(path: str | Path) -> Any:
-    """Return the parsed content of a file. The suffix of the file name determines the format.
+    """Return the parsed content of a scenario file. The suffix of the file name determines the format.
 
     :raises ScenarioError: if the file cannot be read, or is not valid YAML or TOML.
     """

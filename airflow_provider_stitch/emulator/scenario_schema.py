@@ -1,4 +1,4 @@
-"""The JSON Schema of scenario files, generated from the classes that define their keys."""
+"""The JSON Schema for scenario files, generated from the classes that define the keys."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SCALARS: Mapping[Any, dict[str, Any]] = {
 
 @dataclasses.dataclass(frozen=True)
 class Key:
-    """A key of a scenario file."""
+    """A key in a scenario file, with its description."""
 
     name: str
     allowed: str  #: description of the allowed values
@@ -37,7 +37,7 @@ class Key:
 
     @property
     def shown_default(self) -> str:
-        """The default value as text, for a table in the documentation."""
+        """The default value as text, for the table of keys in the documentation."""
         if self.default is dataclasses.MISSING:
             return "required"
         if dataclasses.is_dataclass(self.default) or self.default in ((), {}):
@@ -134,7 +134,7 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 @cache
 def _meanings(kind: type) -> dict[str, str]:
-    """Return the `#:` comments of the fields of a class, by field name."""
+    """Return the `#:` comments on the fields of a class, by field name."""
     found: dict[str, str] = {}
     for each in reversed(kind.__mro__[:-1]):
         above: list[str] = []

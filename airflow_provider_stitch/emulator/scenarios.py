@@ -1,6 +1,6 @@
 """Scenario files, which describe an emulated account with its sources, streams, jobs and failures.
 
-The classes in this module define the format of a scenario file. Each field is a key of the file, and the
+The classes in this module define the format of a scenario file. Each field is a key in the file, and the
 annotation of the field defines the allowed values.
 """
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PastJob(JobPlan):
-    """A job that has already ended, with its loads. All keys of a job plan are allowed."""
+    """A job that has already ended, with its loads. This object can contain any key of a job plan."""
 
     seconds_ago: float = 300.0  #: seconds since the job ended
 
@@ -41,7 +41,7 @@ class LoadOutage:
 
 @dataclass(frozen=True)
 class PastLoad:
-    """A load without a job, such as a load of an Import API source."""
+    """A load without a job, such as a load for an Import API source."""
 
     stream: str  #: the stream's `tap_stream_id`
     seconds_ago: float = 0.0  #: seconds since the load
@@ -52,7 +52,8 @@ class ScenarioSource:
     """A source, with its streams and jobs."""
 
     name: str  #: unique name of the source, which is also the name of the schema in the destination
-    #: The streams by `tap_stream_id`. A value is the number of rows that each job extracts, or a mapping.
+    #: The streams by `tap_stream_id`. The value of each key is the number of rows that each job extracts, or
+    #: a mapping.
     streams: Mapping[str, int | EmulatedStream]
     type: str = "platform.github"  #: a documented type, a webhook type, or a key of `new_sources`
     display_name: str | None = None  #: name that Stitch displays; if null, the same as `name`
@@ -63,14 +64,14 @@ class ScenarioSource:
     #: Properties of the source, such as `cron_expression` and `anchor_time`. Numbers, booleans and times are
     #: stored as strings, as in Stitch.
     properties: Mapping[str, Any] = field(default_factory=dict)
-    #: Whether the source is paused, by a user or by Stitch itself.
+    #: Whether the source is paused by a user or by Stitch itself.
     paused: bool | Literal["by_stitch"] = False
     deleted: bool = False  #: whether the source is deleted
     current_step: str = "fully_configured"  #: configuration step, such as `form` or `field_selection`
     #: Connection check that starts now; if null, the last check succeeded a day ago.
     check: CheckPlan | None = None
-    job: JobPlan = field(default_factory=JobPlan)  #: plan of every job, such as a job that fails
-    #: Plans of the next jobs. Later jobs follow the plan in `job`.
+    job: JobPlan = field(default_factory=JobPlan)  #: plan for every job, for example for jobs that fail
+    #: Plans for the next jobs, one plan per job. All later jobs use the plan in `job`.
     next_jobs: Sequence[JobPlan] = ()
     past_jobs: Sequence[PastJob] = ()  #: jobs that have ended; they must not overlap
     past_loads: Sequence[PastLoad] = ()  #: loads without a job
@@ -93,10 +94,11 @@ class ScenarioDestination:
 class NewSources:
     """Sources of one type that are created through the API."""
 
-    #: The streams that discovery finds, as in a source. If null, the default streams of the type are used.
+    #: The streams that discovery finds, in the same form as for a source. If null, the default streams of the
+    #: type are used.
     streams: Mapping[str, int | EmulatedStream] | None = None
-    job: JobPlan | None = None  #: plan of every job of these sources
-    check: CheckPlan | None = None  #: first connection check of the first source of this type
+    job: JobPlan | None = None  #: plan for every job of these sources
+    check: CheckPlan | None = None  #: plan for the first connection check of the first source with this type
 
 
 @dataclass(frozen=True)
@@ -122,15 +124,15 @@ class Failure:
     method: str | None = None  #: HTTP method of the requests, such as `GET`; if null, every method matches
     #: Regular expression to search in the path and query. If null, every path matches.
     path: str | None = None
-    times: int | Literal["all"] = 1  #: number of requests that fail, or `all`
+    times: int | Literal["all"] = 1  #: number of faults that make requests fail, or `all`
     status: int | None = None  #: HTTP status of the response
     body: Any = None  #: body of the response; a value other than a string is sent as JSON
     headers: Mapping[str, str] | None = None  #: headers of the response
-    after_effect: bool = False  #: whether Stitch processes the request before the response is lost
+    after_effect: bool = False  #: whether Stitch processes the request before its response is lost
     delay: float = 0.0  #: real seconds until the response
     #: Whether to close the connection without a response; `mid-body` closes it in the middle of the body.
     cut: bool | Literal["mid-body"] = False
-    garbage: bool | str = False  #: a body that is not JSON; true sends the HTML page of a gateway
+    garbage: bool | str = False  #: body that is not JSON; if true, the HTML page of a gateway is sent
     drip: float | None = None  #: real seconds between two bytes of the body
     host: Literal["api", "log"] = "api"  #: host of the requests: the API, or the host that serves logs
 
@@ -152,7 +154,7 @@ class Scenario:
     sources: Sequence[ScenarioSource] = ()  #: the sources of the account
     #: The destinations of the account. The default is one destination of type `postgres`.
     destinations: Sequence[ScenarioDestination] | None = None
-    failures: Sequence[Failure] = ()  #: requests that fail
+    failures: Sequence[Failure] = ()  #: faults that make requests fail
     #: Sources that are created through the API, by type. Types that Stitch does not document are allowed.
     new_sources: Mapping[str, NewSources] = field(default_factory=dict)
     features: Features = field(default_factory=Features)  #: features of the account's pricing plan
@@ -166,15 +168,13 @@ class Scenario:
 
 
 def load_scenario(path: str | Path, *, default_speed: float = 1.0, **options: Any) -> StitchEmulator:
-    """Return an emulator with the account that a scenario file describes.
-
-    The emulator has not been started.
+    """Create an emulator with the account that a scenario file describes, without starting the emulator.
 
     :param path: a file in YAML (`.yaml`, `.yml`) or TOML (`.toml`).
-    :param default_speed: virtual seconds per real second, unless the file or an option sets `speed`.
+    :param default_speed: virtual seconds per real second, if neither the file nor an option sets `speed`.
     :param options: arguments of `StitchEmulator`, which take precedence over the file.
-    :raises ScenarioError: if the file is invalid. For each problem, the message contains the key and the
-        allowed values.
+    :raises ScenarioError: if the file is invalid. For each problem, the error message contains the key and
+        the allowed values.
     """
     scenario = read_scenario(path)
     own = {name: getattr(scenario, name) for name in ("speed", "start", "access_token", "client_id")}
@@ -214,7 +214,7 @@ def read_scenario(path: str | Path) -> Scenario:
 
 @contextmanager
 def _problems_of(path: str | Path, key: str) -> Iterator[None]:
-    """Raise ScenarioError if the emulator rejects a value of the file."""
+    """Raise ScenarioError if the emulator rejects a value in the scenario file."""
     try:
         yield
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""A file that stores the state of an emulator, to let a new process continue if the emulator is killed."""
+"""A file with the state of an emulator, so that a new process can continue if the emulator is killed."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ class _Snapshot(NamedTuple):
 
 
 class StateFile:
-    """The pickled state of an emulator, saved after every possible change, before the response is sent.
+    """A file with the pickled state of an emulator.
 
-    A state file can be read only by the version of the package that wrote it. As with any pickle, a user who
-    can write the file can run code in the process that reads the file.
+    The state is saved after each possible change, before the response is sent. Only the package version that
+    wrote the file can read it. As with any pickle, a user who can write the file can run code in the process
+    that reads the file.
 
     :param path: the path of the file. The first :meth:`save` creates the file.
     """

@@ -1,6 +1,6 @@
-"""Validation of values from outside, such as quirks and scenario files, against type annotations.
+"""Functions that validate user input, such as quirks and scenario files, against type annotations.
 
-Each error message contains the key of the value and the allowed values.
+Each error message contains the key of the invalid value and the allowed values.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ _MAX_SHOWN = 60  #: maximum number of characters of an invalid value in a messag
 
 
 class ValueReader:
-    """A converter of values to annotated types that collects all problems instead of raising an error.
+    """A converter from input values to annotated types.
+
+    The converter collects all problems instead of raising an error.
 
     A number must not be negative unless it is an exit status. Values of type ``float`` are numbers of
     seconds.
@@ -168,7 +170,7 @@ def _join(key: str, name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a JSON-serializable value. Times from YAML and TOML are converted to strings."""
+    """Return a value in JSON-serializable form. Times from YAML and TOML files become strings."""
     if isinstance(value, datetime):
         moment = value.astimezone(timezone.utc) if value.tzinfo else value
         return f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}Z"

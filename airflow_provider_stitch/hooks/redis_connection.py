@@ -1,4 +1,4 @@
-"""The Redis client of a Stitch connection, through which several hosts share the request budget."""
+"""The Redis client of a Stitch connection, with which several hosts share the request budget."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from redis import Redis
 
 TIMEOUT = 2.0
-"""Seconds to wait for a connection to Redis or a response. A response usually takes less than 1 ms."""
+"""Seconds to wait for a connection to Redis, or for a response from Redis.
 
-# The TLS extras of an Airflow connection to Redis.
+A response usually takes less than 1 ms.
+"""
+
+# Names of the TLS extras in an Airflow connection to Redis.
 SSL_EXTRAS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_keyfile", "ssl_certfile", "ssl_check_hostname")
 
 _clients: dict[tuple[Any, ...], Redis] = {}
@@ -26,8 +29,8 @@ _clients_lock = threading.Lock()
 def redis_client_of(connection: Connection) -> Redis | None:
     """Return the Redis client of a Stitch connection, or None if `redis_conn_id` is not set.
 
-    All tasks of this process share one client for each Redis server. Creating a client does not connect to
-    the server.
+    All tasks in this process share one client for each Redis server. The client does not connect to the
+    server when it is created.
 
     :raises StitchConfigurationError: if the Redis connection does not exist or is invalid, or if the Python
         package redis is not installed; the message contains the reason.
@@ -49,7 +52,7 @@ def redis_client_of(connection: Connection) -> Redis | None:
 
 
 def redis_problem(connection: Connection, account: tuple[str, int]) -> str | None:
-    """Return why the Redis server of a Stitch connection cannot be used, or None if it can be used.
+    """Return why a Stitch connection's Redis server cannot be used, or None if the server can be used.
 
     :param account: base URL and client ID of the Stitch account.
     """
@@ -110,7 +113,8 @@ def _new_client(settings: dict[str, Any]) -> Redis:
             "The connection's extra 'redis_conn_id' is set, but the Python package redis is not installed. "
             "Install 'airflow-provider-stitch[redis]', or remove the extra."
         ) from None
-    # A retry inside redis-py would block a worker for seconds, although the budget works without Redis.
+    # Disable the retries of redis-py, which would block a worker for seconds, although the budget works
+    # without Redis.
     return Redis(
         **settings,
         retry=Retry(NoBackoff(), 0),

@@ -30,18 +30,25 @@ TEST_TIMEOUT = 5.0
 class StitchHook(BaseHook):
     """Interact with a Stitch account, using the access token of an Airflow connection.
 
-    The connection's password is the API access token. Its login is the Stitch client ID, and its host is the
-    base URL of the API. Login and host are optional: by default, the hook requests the client ID from Stitch
-    and uses Stitch's public address. The extras are `request_timeout` (seconds, 30),
-    `requests_per_10_minutes` (30), `redis_conn_id` (the id of a Redis connection through which several hosts
-    share the request budget) and, for partners, `partner_id` and `partner_secret`. A connection with partner
-    credentials needs no access token to create accounts (see `partner`). All other requests need an access
-    token.
+    The password of the connection is the API access token. The login is the Stitch client ID, and the host is
+    the base URL of the API. The login and the host are optional. Without a login, the hook requests the
+    client ID from Stitch. Without a host, the hook uses Stitch's public address. The connection can have the
+    following extras:
+
+    - `request_timeout`: timeout of each request in seconds. The default is 30.
+    - `requests_per_10_minutes`: limit for status requests. The default is 30.
+    - `redis_conn_id`: id of a Redis connection, with which several hosts share the request budget.
+    - `partner_id` and `partner_secret`: credentials of a Stitch partner, which are required to create
+      accounts (see `partner`).
+
+    A connection with partner credentials can create accounts without an access token. All other requests
+    require an access token.
 
     :param stitch_conn_id: id of the Airflow connection.
-    :param budget_timeout: maximum number of seconds that a call for extractions, loads or a log waits if the
-        account's request budget is used up. After this time, the call raises RateLimited with `retry_after`,
-        the number of seconds until the budget permits a request. If 0, the call does not wait.
+    :param budget_timeout: maximum number of seconds that a request for extractions, loads or a log waits if
+        the account's request budget is used up. After this time, the client raises RateLimited. The attribute
+        `retry_after` of the error is the number of seconds until the budget permits a request. If 0, requests
+        do not wait.
     """
 
     conn_name_attr = "stitch_conn_id"
@@ -60,8 +67,9 @@ class StitchHook(BaseHook):
     def client(self) -> StitchClient:
         """The client of this account. The hook reads the connection when the client is first used.
 
-        Requests for extractions, loads and logs count against the request budget that the account's tasks
-        share. Each of these requests waits for up to `budget_timeout` seconds until the budget permits it.
+        Requests for extractions, loads and logs count against the request budget that all tasks of the
+        account share. Each of these requests waits for up to `budget_timeout` seconds until the budget
+        permits the request.
 
         :raises StitchConfigurationError: if the connection is invalid; the message contains the reason.
         """
@@ -76,9 +84,9 @@ class StitchHook(BaseHook):
         return self.get_connection(self.stitch_conn_id)
 
     def has_changed(self) -> bool:
-        """Return whether the connection, for example its token, has changed since the client was created.
+        """Return whether the connection has changed since the client was created, for example its token.
 
-        A deleted connection is reported as unchanged.
+        If the connection has been deleted, return False.
         """
         try:
             return _fields(self.get_connection(self.stitch_conn_id)) != _fields(self._connection)
@@ -106,9 +114,10 @@ class StitchHook(BaseHook):
     ) -> Source:
         """Return the source with this id, `name` or display name.
 
-        :param client: the client to use instead of this hook's client, for example with a different timeout.
-        :param sources: all sources of the account, if they are known. If None, the hook requests the source
-            with this id. If no source has this id, the hook requests all sources.
+        :param client: a client to use instead of this hook's client, for example a client with a different
+            timeout.
+        :param sources: all sources of the account, if they are known. If None, the hook first requests the
+            source with this id. If no source has this id, the hook requests all sources.
 
         :raises UnknownSource: if no source matches; the message lists candidates.
         :raises AmbiguousSource: if several sources match; the message lists them.
@@ -119,7 +128,7 @@ class StitchHook(BaseHook):
 
         client = client or self.client
         if sources is None:
-            # The id is tried first, because listing thousands of sources takes a while.
+            # Try the id first, because it takes some time to list thousands of sources.
             found = client.find_source_by_id(source)
             sources = client.list_sources() if found is None else [found]
         _check_account(client, sources)
@@ -130,11 +139,11 @@ class StitchHook(BaseHook):
         return source_url(self.client.client_id, source_id)
 
     def test_connection(self) -> tuple[bool, str]:
-        """Test the connection, and return whether the test succeeded and a message for the user.
+        """Test the connection. Return whether the test succeeded, and a message for the user.
 
         The test requests the account's sources. If `redis_conn_id` is set, the test also connects to the
-        Redis server. Only the format of partner credentials is tested, because Stitch has no request that
-        tests them.
+        Redis server. The test checks only the format of partner credentials, because no request to Stitch can
+        test the credentials.
         """
         from airflow_provider_stitch.connect.errors import StitchError
         from airflow_provider_stitch.hooks.redis_connection import redis_problem
@@ -206,7 +215,7 @@ PARTNER_UNTESTED = (
 
 
 def _check_account(client: StitchClient, sources: Sequence[Source]) -> None:
-    """Reject a connection if its client ID and its token belong to different accounts."""
+    """Reject a connection if its client ID and access token belong to different accounts."""
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
 
     accounts = {source.stitch_client_id for source in sources if source.stitch_client_id is not None}
@@ -223,7 +232,7 @@ def source_url(client_id: int, source_id: int) -> str:
 
 
 def token_changed(stitch_conn_id: str) -> str:
-    """Return the log message of a task that continues with the connection's new token."""
+    """Return the log message for a task that continues with the connection's new token."""
     return (
         f"Stitch no longer accepts the access token, and the connection {stitch_conn_id!r} has changed; "
         "continuing with its new token"
@@ -231,7 +240,7 @@ def token_changed(stitch_conn_id: str) -> str:
 
 
 def with_url(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the result of a wait, with the address of the source's page added."""
+    """Return the result of a wait, including the address of the source's page."""
     return {**result, "url": source_url(result["client_id"], result["source_id"])}
 
 
@@ -243,7 +252,8 @@ def _connection_type() -> dict[str, Any]:
 def client_from(connection: Connection) -> StitchClient:
     """Return a client with the token and settings of an Airflow connection.
 
-    :raises StitchConfigurationError: if the token or a setting is invalid; the message contains its name.
+    :raises StitchConfigurationError: if the token or a setting is invalid. The message contains the name of
+        the setting.
     """
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.connect.errors import StitchConfigurationError
@@ -299,7 +309,7 @@ def has_only_partner_credentials(connection: Connection) -> bool:
 
 @cache
 def airflow_home() -> Path:
-    """Return Airflow's home folder, where the processes of this host store the shared request budget."""
+    """Return Airflow's home folder, where the processes on this host store the shared request budget."""
     from airflow.configuration import AIRFLOW_HOME
 
     return Path(AIRFLOW_HOME)
@@ -310,11 +320,12 @@ _clients_lock = threading.Lock()
 
 
 def shared_client_from(connection: Connection) -> StitchClient:
-    """Return the client of a connection, which all tasks of this process share.
+    """Return the client of a connection. All tasks in this process share this client.
 
-    If the connection has changed, for example its token, a new client is created.
+    If the connection has changed, for example because it has a new token, create a new client.
 
-    :raises StitchConfigurationError: if a field of the connection is invalid; the message contains its name.
+    :raises StitchConfigurationError: if a field of the connection is invalid. The message contains the name
+        of the field.
     """
     from airflow_provider_stitch.hooks.redis_connection import redis_client_of
 
@@ -327,7 +338,7 @@ def shared_client_from(connection: Connection) -> StitchClient:
 
 
 def _fields(connection: Connection) -> tuple[Any, ...]:
-    """Return the connection's fields that its client depends on."""
+    """Return the fields of the connection on which its client depends."""
     address = (connection.host, connection.port, connection.schema)
     return (*address, connection.login, connection.password, connection.extra)
 
@@ -340,7 +351,7 @@ def _base_url(connection: Connection) -> str:
         return DEFAULT_BASE_URL
     if "://" in host:
         return host
-    # If a connection is defined by a URI, its scheme and port are separate fields.
+    # If a connection is defined by a URI, Airflow stores the scheme and port of the URI in separate fields.
     port = f":{connection.port}" if connection.port else ""
     scheme = connection.schema if connection.schema in ("http", "https") else "https"
     return f"{scheme}://{host}{port}"

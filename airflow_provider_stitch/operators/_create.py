@@ -22,19 +22,20 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item", "Source", "Destination")
 
-# Keys of secret values in a credential that is an object, such as `private_key` of a service account.
+# Keys of secret values in a credential that is an object, such as `private_key` in the key file of a service
+# account.
 SECRET_KEYS = re.compile("pass|token|secret|key|credential|private", re.IGNORECASE)
 
 
 class WantedValues(NamedTuple):
-    """The values that a task may send, with the types that the report card requires."""
+    """The values that a task may send to Stitch, converted to the types that the report card requires."""
 
     properties: dict[str, Any]
     credentials: dict[str, Any]
 
     @property
     def all(self) -> dict[str, Any]:
-        """The properties and the credentials."""
+        """The properties together with the credentials."""
         return {**self.properties, **self.credentials}
 
 
@@ -43,14 +44,14 @@ class SetupResult(Generic[Item]):
     """A source or destination, and the changes that the task has made to it."""
 
     item: Item
-    wanted: dict[str, Any]  #: all values that the task may send
+    wanted: dict[str, Any]  #: all values that the task may send to Stitch
     created: bool
     sent: list[str]  #: names of the properties that were sent
-    check: ConnectionCheck | None  #: the last check before the task sent an update; None if there was none
+    check: ConnectionCheck | None  #: last connection check before the task sent an update, if any
 
 
 class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
-    """Base class of tasks that create one source or destination, or update its properties.
+    """Base class of operators that create one source or destination, or update the properties of one.
 
     If two tasks create the same object at the same time, the object with the lower id remains. The other task
     deletes the object that it has created.
@@ -79,7 +80,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
 
     @abstractmethod
     def _update(self, existing: Item, values: Mapping[str, Any], others: Mapping[str, Any]) -> Item:
-        """Update the properties, and apply the changes that `_other_changes` has returned."""
+        """Update the properties in Stitch, and apply the changes from `_other_changes`."""
 
     @abstractmethod
     def _delete(self, item: Item) -> None:
@@ -94,7 +95,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         return False
 
     def _other_changes(self, existing: Item) -> dict[str, Any]:  # noqa: ARG002 - for subclasses
-        """Return the changes to values other than properties, by the name of the operator's argument."""
+        """Return the changes to values that are not properties, by the name of the operator's argument."""
         return {}
 
     # --- The steps --------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         return SetupResult(item, sendable, created=False, sent=sent, check=check)
 
     def send(self, existing: Item, values: Mapping[str, Any]) -> tuple[Item, list[str]]:
-        """Send an update, and return the updated object and the names of the sent values."""
+        """Send an update to Stitch. Return the updated object and the names of the values that were sent."""
         others = self._other_changes(existing)
         item = self._update(existing, values, others)
         sent = sorted(values) + sorted(others)
@@ -142,8 +143,8 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
     def _find(self, own: int | None = None) -> Item | None:
         """Return the object with the requested name, or None if it does not exist.
 
-        If several objects have the name, return the object with the lowest id. Delete the other objects that
-        this task has created.
+        If several objects have the name, return the object with the lowest id. Delete any other object with
+        this name that this task has created.
 
         :param own: id of the object that this try has created.
         """
@@ -191,9 +192,10 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
             )
 
     def _create_once(self, values: Mapping[str, Any]) -> tuple[Item, bool]:
-        """Create the object. Return the object, and whether this task has created it.
+        """Create the object.
 
-        If another task has created the same object first, return that object.
+        Return the object, and whether this task has created it. If another task has already created an object
+        with the same name, return the other task's object.
         """
         from airflow_provider_stitch.connect.errors import LimitReached, NameInUse
 
@@ -216,10 +218,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
     def _to_send(
         self, existing: Item, card: ReportCard, wanted: WantedValues, check: ConnectionCheck | None
     ) -> dict[str, Any]:
-        """Return the properties to send for an existing object.
-
-        If the object is up to date, return an empty dict.
-        """
+        """Return the properties to send for an existing object, or {} if the object is up to date."""
         from airflow_provider_stitch.connect.property_values import (
             changed_properties,
             reject_immutable_changes,
@@ -248,7 +247,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
         return {step: list(names) for step, names in missing.items()}
 
     def incomplete(self, item: Item, missing: Mapping[str, Sequence[str]]) -> str:
-        """Return the message for an incomplete configuration."""
+        """Return the log message about an incomplete configuration."""
         steps = "; ".join([f"step {step}: " + ", ".join(missing[step]) for step in missing])
         return (
             f"The configuration of {self.kind} {item.label} is not complete, so Stitch does not check its "
@@ -270,7 +269,7 @@ def _typed(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _sendable(card: ReportCard, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of the properties that can be changed in Stitch."""
+    """Return the property values that Stitch allows to change."""
     from airflow_provider_stitch.connect.property_values import is_immutable
 
     return {name: value for name, value in values.items() if not is_immutable(card, name)}
@@ -283,14 +282,17 @@ def _missing(item: Source | Destination) -> dict[str, tuple[str, ...]]:
 
 
 def _waits_for_check(item: Source | Destination, missing: set[str]) -> bool:
-    """Return whether a connection check is the only missing part of the configuration."""
+    """Return whether the configuration only lacks a connection check."""
     return not missing and item.current_step in ("form", "discover_schema")
 
 
 def render_credentials(
     operator: StitchSetupOperator, credentials: Mapping[str, Any] | None, context: Context
 ) -> dict[str, Any]:
-    """Render credentials. Each credential is a string or an object, and objects may be nested."""
+    """Render credentials.
+
+    A credential is a string or an object, and an object may contain further objects.
+    """
     rendered: dict[str, Any] = {}
     for name, value in (credentials or {}).items():
         if isinstance(value, Mapping):
@@ -303,7 +305,7 @@ def render_credentials(
 def _render_object(
     operator: StitchSetupOperator, value: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
-    """Render the secrets in an object. Other values, such as the object's `type`, are not changed."""
+    """Render the secrets in an object. Other values, such as the `type` of the object, are not rendered."""
     rendered: dict[str, Any] = {}
     for key, each in value.items():
         if isinstance(each, Mapping):
@@ -316,7 +318,7 @@ def _render_object(
 
 
 def mask_secrets(credentials: Mapping[str, Any]) -> None:
-    """Make Airflow mask the secret values in credentials that are objects."""
+    """Make Airflow mask the secret values inside of credentials that are objects."""
     for name, value in credentials.items():
         if isinstance(value, Mapping):
             mask_secrets(value)

@@ -1,4 +1,4 @@
-"""Prevent signals from interrupting a task while it has a token that is stored nowhere else."""
+"""Prevent signals from interrupting a task that has received a token but has not stored the token yet."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-#: Airflow ends a task with SIGTERM or SIGINT. SIGALRM signals the end of the `execution_timeout`.
+#: Airflow ends a task with SIGTERM or SIGINT. Airflow sends SIGALRM when the `execution_timeout` has passed.
 HELD = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 
 
 @contextmanager
 def hold_signals() -> Iterator[None]:
-    """Delay signals that end the task until the block has finished.
+    """Delay all signals that end the task, until the `with` block has finished.
 
-    The delay has no effect outside of the main thread, because Python handles signals only in the main
-    thread.
+    In other threads than the main thread, this function does nothing, because Python handles signals only in
+    the main thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -30,7 +30,8 @@ def hold_signals() -> Iterator[None]:
     def hold(number: int, _: FrameType | None) -> None:
         received.append(number)
 
-    # `getsignal` returns None for a handler that was not installed from Python and cannot be restored.
+    # If a handler was not installed from Python, `getsignal` returns None, and the handler cannot be
+    # restored.
     before = {number: signal.getsignal(number) for number in HELD if signal.getsignal(number) is not None}
     for number in before:
         signal.signal(number, hold)

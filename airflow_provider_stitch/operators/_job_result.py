@@ -26,7 +26,7 @@ def start_result(goal: Goal, started_at: datetime | None) -> dict[str, Any]:
 
 
 def summary(result: dict[str, Any], wait_for: str | None) -> str:
-    """Return the last log message of a task that has succeeded."""
+    """Return the final log message of a successful task."""
     source = f"source {result['source_name']} ({result['source_id']})"
     if wait_for != "loading":
         return f"Done: {wait_for} of {source} has succeeded (job {result['job_name']})"

@@ -1,4 +1,4 @@
-"""Start a replication job, or decide what to wait for if the source already has a running job."""
+"""Start a replication job or, if the source already has a running job, decide what to wait for."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class WaitReason(Enum):
 
     OWN = "own"  #: The task waits for a job that this try has started.
     RESUMED = "resumed"  #: The task waits for a job that an earlier try has started.
-    JOINED = "joined"  #: The task waits for a job that was already running, as if it had started the job.
-    #: The task waits for the end of an extraction, because Stitch does not list the job's name earlier.
+    JOINED = "joined"  #: The task waits for a job that was already running, as for a job of its own.
+    #: The task waits for an extraction to end, because Stitch lists the job's name only then.
     JOINING_UNNAMED = "joining"
     QUEUED = "queued"  #: The task waits for the end of a running job before it starts its own job.
-    #: The response to this task's start request was lost, so a running job may be the task's own job.
+    #: The response to the task's start request was lost, so the running job may be the task's own job.
     START_UNCONFIRMED = "start_unconfirmed"
 
     @property
     def is_own_job(self) -> bool:
-        """Whether this task, in this try or an earlier try, has started the job that it waits for."""
+        """Whether this try or an earlier try of the task has started the job."""
         return self in (WaitReason.OWN, WaitReason.RESUMED)
 
 
@@ -50,19 +50,19 @@ class WaitStep:
 
     goal: Goal
     reason: WaitReason
-    first_attempt_at: str | None = None  #: for START_UNCONFIRMED: the time before the start request
+    first_attempt_at: str | None = None  #: with START_UNCONFIRMED, the time just before the start request
 
 
 @dataclass(frozen=True)
 class ResumeState:
-    """The state that a task stores when it is deferred, so that it can continue after the wait."""
+    """The state that a deferred task stores, so that the task can continue after the wait."""
 
     reason: WaitReason
     deadline: Deadline
     first_attempt_at: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the state as a JSON-serializable dict, which the trigger stores."""
+        """Return the state as a JSON-serializable dict for the trigger to store."""
         return {
             "reason": self.reason.value,
             "deadline": list(self.deadline),
@@ -71,7 +71,7 @@ class ResumeState:
 
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> ResumeState:
-        """Return the state from the dict that the trigger has stored."""
+        """Return the state that a dict from the trigger contains."""
         return cls(WaitReason(fields["reason"]), Deadline(*fields["deadline"]), fields["first_attempt_at"])
 
 
@@ -95,7 +95,7 @@ class JobStart(LineageTask):
         def on_kill(self) -> None: ...
 
     def _parse_arguments(self) -> None:
-        """Validate the arguments that are not templates.
+        """Validate the arguments that are not template fields.
 
         :raises ValueError: if an argument is invalid.
         """
@@ -156,11 +156,12 @@ class JobStart(LineageTask):
         same_source_as: SavedJob | Goal | None = None,
         first_attempt_at: datetime | None = None,
     ) -> WaitStep | dict[str, Any]:
-        """Start a job. Return the next step of the task or, if the task does not wait, its result.
+        """Start a job. Return the next step of the task or, if the task does not wait, the task's result.
 
-        :param same_source_as: an object with the source's ids, which remain valid if the source is renamed.
-            If None, the task's argument `source` determines the source.
-        :param first_attempt_at: the time before the first start request, if an earlier try has sent one.
+        :param same_source_as: an object that contains the ids of the source and its account, which identify
+            the source even after a renaming. If None, the task's argument `source` determines the source.
+        :param first_attempt_at: if an earlier try has sent a start request, the time just before that
+            request.
         """
         from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.replication.jobs import SourceBusy
@@ -170,8 +171,8 @@ class JobStart(LineageTask):
         try:
             source, started = run(self._try_to_start(session, same_source_as, first_attempt_at))
         except BaseException:
-            # Airflow 2 interrupts a killed task while it waits for the response to its start request. The
-            # response has arrived by now, because the event loop waits for its threads.
+            # If a task is killed while it waits for the response to its start request, Airflow 2 interrupts
+            # the task. The response has arrived by now, because the event loop waits for all threads to end.
             if self._killed:
                 self.on_kill()
             raise
@@ -195,7 +196,7 @@ class JobStart(LineageTask):
         same_source_as: SavedJob | Goal | None,
         first_attempt_at: datetime | None,
     ) -> tuple[Source, Started | SourceBusy]:
-        """Check that the source can run a job and has the requested streams, then start the job."""
+        """Check that the source can run a job and has the requested streams, and then start the job."""
         from airflow_provider_stitch.connect.errors import JobNotStarted
         from airflow_provider_stitch.operators._same_source import find_same_source, find_source
         from airflow_provider_stitch.replication.jobs import start_job
@@ -249,20 +250,21 @@ class JobStart(LineageTask):
             )
 
     def _save_job(self, context: Context, goal: Goal, *, is_joined: bool = False) -> None:
-        """Save the job before the wait, so that a later try resumes it instead of starting another job."""
+        """Save the job before the wait, so that a later try resumes it instead of starting another."""
         from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
 
         self._own_job = None if is_joined else goal
         if not self._checkpoint.save(goal, str(self.source), is_joined=is_joined):
             self._end_outdated_try(goal)
-        if self._killed:  # `on_kill` could not check for a later try during the save
+        if self._killed:  # during the save, `on_kill` could not check for a later try
             self.on_kill()
         context["ti"].xcom_push(key=JOB_NAME_KEY, value=goal.job_name)
 
     def _end_outdated_try(self, goal: Goal) -> None:
-        """Stop the job and end this try, because a user cleared the task while it was starting the job.
+        """Stop the job and end this try, because a user cleared the task while the task was starting the job.
 
-        :raises StitchError: always. Airflow has given the next try a new id, and is about to kill this try.
+        :raises StitchError: always. Airflow has already assigned a new id to the next try, and is about to
+            kill this try.
         """
         from airflow_provider_stitch.connect.errors import StitchError
 
@@ -279,9 +281,9 @@ class JobStart(LineageTask):
     def _handle_running_job(
         self, context: Context, source: Source, busy: SourceBusy, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Return what to wait for if the source already has a running job.
+        """Return what the task must wait for if the source already has a running job.
 
-        Stitch does not report the name of the running job.
+        Stitch does not report the name of that job.
 
         :raises JobAlreadyRunning: if `if_running` is "fail".
         """
@@ -331,8 +333,8 @@ class JobStart(LineageTask):
             return start_result(goal, None)
         if self.wait_for in ("structure_sync", "extraction"):
             return WaitStep(replace(goal, phase=self.wait_for), WaitReason.JOINED)
-        # Stitch does not list the job's name until its extraction has ended. The task waits for the loads in
-        # a second step, because a restarted triggerer and a later try of the task need the name.
+        # Stitch does not list a job's name until the extraction has ended. The task waits for the loads in a
+        # second step, because a restarted triggerer or a later try of the task needs the job's name.
         return WaitStep(replace(goal, phase="extraction"), WaitReason.JOINING_UNNAMED)
 
     # --- Goals ------------------------------------------------------------------------------------------
@@ -364,7 +366,7 @@ class JobStart(LineageTask):
 
 @contextmanager
 def _with_source_in_message(source: int | str) -> Iterator[None]:
-    """Add the source to the message of an error if the message does not contain the source."""
+    """Add the source to an error message if the message does not mention the source."""
     from airflow_provider_stitch.connect.errors import StitchError
 
     try:

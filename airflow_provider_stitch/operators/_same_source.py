@@ -1,4 +1,4 @@
-"""Find the source of a task, and find the same source again in a later try."""
+"""Functions that find the source of a task, and find the same source again in a later try."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 async def find_source(hook: StitchHook, session: AccountSession, source: int | str) -> Source:
     """Return the source with this id, name or display name."""
     found = await session.call(lambda: hook.resolve_source(source))
-    # Resolve the client ID here, with retries, because the client requests it from Stitch if the connection
-    # does not contain it.
+    # Read the client ID here, with retries. If the connection does not contain the client ID, the client
+    # requests it from Stitch.
     await session.call(lambda: session.client.client_id)
     return found
 
@@ -22,9 +22,10 @@ async def find_source(hook: StitchHook, session: AccountSession, source: int | s
 async def find_same_source(
     hook: StitchHook, session: AccountSession, source_id: int, client_id: int | None
 ) -> Source:
-    """Return the source that an earlier try or wait has used, even if it has been renamed since then.
+    """Return the source that an earlier try or wait used, even if the source has been renamed since then.
 
-    :param client_id: the account that contained the source in the earlier try or wait; None if unknown.
+    :param client_id: client ID of the account that the earlier try or wait used. Pass None if the account is
+        unknown.
     :raises StitchConfigurationError: if the connection now belongs to another account.
     """
     from airflow_provider_stitch.connect.errors import StitchConfigurationError

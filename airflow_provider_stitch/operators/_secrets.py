@@ -1,7 +1,7 @@
-"""Keep the secrets of a task out of the logs and out of Airflow's database.
+"""Functions that keep a task's secrets out of the logs and out of Airflow's database.
 
 Airflow stores the arguments of a mapped task (`.partial()` and `.expand()`) in the serialized DAG, and the
-results of tasks in XCom. A template can be stored safely, because it contains only a reference to the secret.
+results of tasks in XCom. Templates can be stored safely, because they contain only references to secrets.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# The modules that mask secrets in Airflow 3.1 and later, in Airflow 3.0, and in Airflow 2.
+# Names of the modules that mask secrets in Airflow 3.1 and later, in Airflow 3.0, and in Airflow 2.
 MASKERS = ("airflow.sdk.log", "airflow.sdk.execution_time.secrets_masker", "airflow.utils.log.secrets_masker")
 
 
@@ -29,8 +29,8 @@ def render_secrets(
     """Render the templates of secrets as strings, and make Airflow mask the results.
 
     Secrets are not template fields, because Airflow stores the rendered values of template fields. Secrets
-    are rendered as strings even if the DAG renders native objects, because native rendering would change a
-    secret such as `'quoted'` or `12345678`.
+    are always rendered as strings, because native rendering would change a secret such as `'quoted'` or
+    `12345678`.
 
     :raises InvalidArgument: if a secret is empty, is not a string, or is a literal in a mapped task.
     """
@@ -60,7 +60,7 @@ def render_secrets(
 
 
 def _is_stored(operator: BaseOperator, context: Context) -> bool:
-    """Return whether Airflow has stored the arguments of this task because the task is mapped.
+    """Return whether this task is mapped. Airflow stores the arguments of a mapped task.
 
     A task in a mapped task group is not itself mapped.
     """
@@ -69,7 +69,10 @@ def _is_stored(operator: BaseOperator, context: Context) -> bool:
 
 
 def _string_environment(operator: BaseOperator) -> jinja2.Environment:
-    """Return a Jinja environment of the DAG that renders strings, and renders None as an empty string."""
+    """Return a Jinja environment of the DAG that always renders strings.
+
+    None is rendered as an empty string.
+    """
     dag = operator.get_dag()
     environment = operator.get_template_env() if dag is None else dag.get_template_env(force_sandboxed=True)
     return environment.overlay(finalize=_without_none)
@@ -77,8 +80,8 @@ def _string_environment(operator: BaseOperator) -> jinja2.Environment:
 
 def _to_string(template: jinja2.Template, context: Context) -> str:
     """Render a template as a string, even if the DAG sets `render_template_as_native_obj`."""
-    # Template.render would copy the context into a dict, and would therefore evaluate the lazy values of the
-    # context.
+    # Do not call Template.render, which copies the context into a dict and therefore evaluates all lazy
+    # values.
     values: Any = copy(context)
     values.update((key, value) for key, value in template.globals.items() if key not in values)
     environment = template.environment
@@ -103,7 +106,7 @@ def mask(secret: str) -> None:
 
 
 def secret_advice(name: str) -> str:
-    """Return advice on how to pass a secret, for error messages."""
+    """Return advice on how to pass a secret, for use in error messages."""
     return (
         "Store it in an Airflow connection or secrets backend, and pass a template: "
         f'"{{{{ conn.<connection id>.password }}}}" for {name!r}.'
@@ -128,11 +131,11 @@ def reject_xcom(name: str, value: object) -> None:
 
 
 def reject_group_argument(name: str, value: T) -> T:
-    """Return a secret, but reject arguments of a mapped task group.
+    """Return a secret, but reject secrets that are arguments of a mapped task group.
 
-    :raises ValueError: if the secret is an argument of a mapped task group, or contains such an argument.
+    :raises ValueError: if the secret is or contains an argument of a mapped task group.
     """
-    # An XComArg has the method `iter_references` as well, but is rejected later, when the task runs.
+    # An XComArg also has the method `iter_references`, but XComArgs are rejected later, when the task runs.
     references = [each for each in (value, *_leaves(value)) if hasattr(each, "iter_references")]
     if any(not isinstance(each, XComArg) for each in references):
         raise ValueError(
@@ -143,7 +146,7 @@ def reject_group_argument(name: str, value: T) -> T:
 
 
 def reject_literals(names: Iterable[str], arguments: Mapping[str, Any]) -> None:
-    """Reject literal secrets in the arguments of a mapped task.
+    """Reject secrets that are passed as literals to a mapped task.
 
     :param names: names of the secret arguments.
     :raises ValueError: if a secret argument contains a literal.
@@ -152,7 +155,7 @@ def reject_literals(names: Iterable[str], arguments: Mapping[str, Any]) -> None:
         reject_xcom(name, arguments.get(name))
         for leaf in _leaves(arguments.get(name)):
             if leaf is not None and not (isinstance(leaf, str) and has_template(leaf)):
-                # The message does not contain the value, because it may be a secret.
+                # The message does not contain the value, because the value may be a secret.
                 raise ValueError(
                     f"{name} of a mapped task must be templates, because Airflow stores the arguments of "
                     f".partial() and .expand() in plain text in the serialized DAG. {secret_advice(name)}"
@@ -160,7 +163,7 @@ def reject_literals(names: Iterable[str], arguments: Mapping[str, Any]) -> None:
 
 
 class SafePartial:
-    """The result of `.partial()` for an operator with secret arguments."""
+    """The result of calling `.partial()` on an operator with secret arguments."""
 
     def __init__(self, partial: Any, names: Iterable[str]) -> None:
         self._partial = partial
@@ -177,7 +180,7 @@ class SafePartial:
     def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
         """Return a task that is mapped over these sets of arguments.
 
-        If another task returns the sets, they are checked when the mapped task runs.
+        Sets that another task returns are not checked until the mapped task runs.
 
         :raises ValueError: if a secret is a literal.
         """

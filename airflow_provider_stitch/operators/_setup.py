@@ -27,12 +27,12 @@ T = TypeVar("T")
 # Seconds to keep retrying while Stitch is unavailable, if the task has no timeout.
 MAX_RETRY_SECONDS = 86_400.0
 
-# Stitch truncates times to seconds, so the order of two times within one second is unknown.
+# Stitch truncates times to seconds, so the order of two events within one second is unknown.
 TIME_PRECISION = timedelta(seconds=1)
 
 
 class StitchSetupOperator(StitchTask, BaseOperator):
-    """Base class of tasks that read the state of an account and send only the differences.
+    """Base class of operators that read the state of an account and send only the necessary changes.
 
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -40,9 +40,10 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     ui_color = "#e4f0e1"
 
-    #: Names of secret arguments, which are rendered when the task runs but are not template fields.
+    #: Names of the arguments that contain secrets. Their templates are rendered when the task runs, but the
+    #: arguments are not template fields.
     secret_arguments: Sequence[str] = ("credentials",)
-    #: Names of string arguments that `render_template_as_native_obj` may render as numbers.
+    #: Names of string arguments that become numbers if `render_template_as_native_obj` is set.
     string_arguments: Sequence[str] = ()
 
     def __init__(
@@ -81,7 +82,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     @contextmanager
     def _name_time_limit(self) -> Iterator[None]:
-        """Add the name of the exceeded time limit to the error of a request that was retried."""
+        """If a request was retried until the time limit, add the name of the limit to its error."""
         from airflow_provider_stitch.connect.errors import StitchError
         from airflow_provider_stitch.replication.polling.backoff import is_transient, with_time_limit
 
@@ -120,7 +121,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     @property
     def seconds_left(self) -> float:
-        """The number of seconds until the timeout."""
+        """The number of seconds until the task's timeout."""
         if self._deadline.at is None:
             return MAX_RETRY_SECONDS
         return min(max(0.0, self._deadline.at - time.time()), MAX_RETRY_SECONDS)
@@ -131,10 +132,10 @@ class StitchSetupOperator(StitchTask, BaseOperator):
         return self.hook.client.with_retries(self.seconds_left)
 
     def call_with_retries(self, call: Callable[[], T]) -> T:
-        """Call the hook's client, retry the call if necessary, and return its result.
+        """Call the hook's client, with retries, and return the result of the call.
 
-        While Stitch does not respond, the call is retried until the timeout. After an undocumented response,
-        the call is retried a few times, because a proxy or firewall may have sent the response.
+        While Stitch does not respond, the call is retried until the timeout. If a response is not documented
+        by Stitch, the call is retried only a few times. A proxy or firewall may have sent such a response.
         """
         return run(self.session(self._deadline.at, self._deadline.time_limit).call(call))
 

@@ -1,8 +1,8 @@
-"""Store the access token of an account as an Airflow connection, and never lose a token.
+"""Store the access token of an account as an Airflow connection, without losing the token.
 
 Stitch shows a token only once. Therefore the task reserves the connection before it requests the token. If
 the token cannot be stored, the task retries for several minutes. The task never overwrites a connection that
-is in use for something else.
+has another use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.operators._connections.store import ConnectionStore
 
-#: Seconds to retry storing the token. The time is long, because the token exists nowhere else.
+#: Seconds to keep trying to store the token. The time is long, because the token exists nowhere else.
 STORING_TIMEOUT = 600.0
 #: Seconds to wait until Airflow finds the stored connection.
 LOOKUP_TIMEOUT = 60.0
@@ -34,7 +34,7 @@ class TokenStorage:
     :param conn_id: id of the Airflow connection.
     :param base_url: base URL of Stitch's API, which is stored as the connection's host.
     :param operator: name of the operator, which is included in the connection's description.
-    :param email: e-mail address of a new account's first user; None if the account already exists.
+    :param email: e-mail address of a new account's first user; Pass None if the account already exists.
     """
 
     def __init__(
@@ -52,7 +52,8 @@ class TokenStorage:
         self._log = log
         self._is_reserved = False  # whether this run has reserved the connection
         self._is_new_account = email is not None
-        # The description identifies the run that has reserved the connection, and its account.
+        # The description of the connection identifies the account, and the run that has reserved the
+        # connection.
         self._owner = f"Stitch account, stored by {operator} ({_digest(email or secrets.token_hex(8))}"
         description = f"{self._owner}-{secrets.token_hex(4)})"
         self._fields = {"conn_type": CONN_TYPE, "description": description, "host": base_url}
@@ -60,7 +61,7 @@ class TokenStorage:
     def prepare(self) -> None:
         """Make sure that a token can be stored, and reserve the connection if it does not exist.
 
-        Existing connections are neither changed nor deleted.
+        This method does not change or delete an existing connection.
 
         :raises StitchError: if the token cannot be stored, or if it is unknown whether the connection exists.
         """
@@ -76,7 +77,7 @@ class TokenStorage:
     def _reserve(self) -> None:
         self._store.reserve(self._conn_id, self._fields)
         self._is_reserved = True
-        if self._store.find(self._conn_id) is None:  # a user's store function has written a probe instead
+        if self._store.find(self._conn_id) is None:  # a user's store function has written only a probe
             return
         found = find_connection(self._conn_id)
         if found is None or found.conn_type != CONN_TYPE or found.password:
@@ -113,7 +114,7 @@ class TokenStorage:
         return description.startswith(operator) and not description.startswith(self._owner)
 
     def release(self) -> None:
-        """Delete the connection if this run has created it and it has not been changed since."""
+        """Delete the connection if this run has created it and the connection is unchanged."""
         if not self._is_reserved:
             return
         try:
@@ -188,7 +189,7 @@ def _account(account_id: int | None) -> str:
 
 
 def existing_token(conn_id: str) -> Connection | None:
-    """Return the connection with this id if it exists and has a token, otherwise None.
+    """Return the connection with this id if the connection exists and has a token, otherwise None.
 
     :raises StitchError: if the connection is in use for something else, or cannot be looked up.
     """
@@ -200,7 +201,7 @@ def existing_token(conn_id: str) -> Connection | None:
 
 
 def _digest(value: str) -> str:
-    """Return a short hash that identifies a string without revealing it."""
+    """Return a short hash, which identifies a string without revealing the string."""
     return hashlib.sha256(value.lower().encode()).hexdigest()[:8]
 
 

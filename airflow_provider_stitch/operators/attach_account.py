@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class StitchAttachAccountOperator(StitchTokenOperator):
     """Store the token of an existing Stitch account as an Airflow connection.
 
-    Pass either a token (`access_token`) or a code (`code`). Stitch sends the code after the account's user
-    has authorized a partner, and the task exchanges the code for a token. The user authorizes the partner at
-    the address that `StitchHook("stitch_partner").partner.authorization_url()` returns. A code can be used
-    once, within 5 minutes.
+    Pass either a token (`access_token`) or a code (`code`). Stitch issues a code when a user of the account
+    authorizes a partner, and the task exchanges the code for a token. The user authorizes the partner at the
+    address that `StitchHook("stitch_partner").partner.authorization_url()` returns. A code can be used once,
+    within 5 minutes.
 
-    If the connection exists and has a token, the task does nothing and does not use the code. The token is
-    stored in the same way as by `StitchCreateAccountOperator`, which never overwrites a connection with a
-    different type or a different token.
+    If the connection exists and has a token, the task does nothing and does not use the code.
+    `StitchCreateAccountOperator` documents how the token is stored. The task never overwrites a connection
+    that has a different type or a different token.
 
     The XCom is a dict: `stitch_account_id` (None if unknown), `connection_id` and `attached` (bool).
 
@@ -33,21 +33,21 @@ class StitchAttachAccountOperator(StitchTokenOperator):
     :param access_token: an API access token of the account, such as `"{{ conn.acme_token.password }}"`. The
         template is rendered when the task runs. Airflow does not show the token, and stores it only in the
         connection.
-    :param code: the code of an authorization, such as `"{{ dag_run.conf['code'] }}"`. The template is
+    :param code: the code from a user's authorization, such as `"{{ dag_run.conf['code'] }}"`. The template is
         rendered when the task runs, and Airflow neither shows nor stores the code.
-    :param stitch_account_id: the account's number. Set it with `access_token` if the account has no sources
-        and no destinations. If the account has sources or destinations, the task reads the number from them.
-        (templated)
-    :param base_url: base URL of Stitch's API. If None, the task uses Stitch's public address, or the host of
-        `stitch_conn_id` if `code` is set.
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
-        contains the address of the server as its host, and the login and password of a user who may create
+    :param stitch_account_id: the Stitch client ID of the account. Set this argument together with
+        `access_token` if the account has no sources and no destinations. Otherwise, the task reads the client
+        ID from a source or destination. (templated)
+    :param base_url: base URL of Stitch's API. If None, the task uses Stitch's public address or, if `code` is
+        set, the host of the connection `stitch_conn_id`.
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The host of this
+        connection is the address of the server. Its login and password belong to a user who may create
         connections. Plain HTTP requires the extra `allow_http`.
-    :param store: a function that writes a connection to a place that Airflow reads. The task calls the
-        function with the id of a connection and the connection as JSON: first for a probe with an id that
-        ends with `__probe`, and then for the connection with the token.
+    :param store: a function that writes a connection to a place that Airflow reads. The arguments of the
+        function are the connection's id and the connection as JSON. The task first writes a probe, whose id
+        ends with `__probe`, and then the connection with the token.
     :param stitch_conn_id: id of the Airflow connection that contains `partner_id` and `partner_secret`. The
-        connection is needed only with `code`. (templated)
+        task uses this connection only if `code` is set. (templated)
     """
 
     template_fields: Sequence[str] = ("connection_id", "stitch_account_id", "stitch_conn_id")
@@ -76,7 +76,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         self.base_url = base_url
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Prepare a place for the token, obtain the token, and store it."""
+        """Prepare a place for the token, obtain the token, and store the token."""
         existing = self.existing_connection()
         if existing is not None:
             self.log.info("Connection %s already has a token; no token was stored", self.connection_id)
@@ -113,7 +113,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account.stitch_account_id
 
     def _exchange(self, code: str) -> AccountAccess:
-        """Exchange the code for a token, and reject the token of an unexpected account."""
+        """Exchange the code for a token, and reject the token if it belongs to an unexpected account."""
         from airflow_provider_stitch.connect.errors import InvalidArgument, StitchError
 
         try:
@@ -142,7 +142,7 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         return account_id
 
     def _account_of(self, token: str, base_url: str) -> int | None:
-        """Return the id of the token's account, or the expected id if the account is unknown.
+        """Return the client ID of the token's account, or the expected client ID if the account is unknown.
 
         :raises StitchUnauthorized: if Stitch refuses the token.
         """

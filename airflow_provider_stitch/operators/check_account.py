@@ -17,38 +17,39 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Source
     from airflow_provider_stitch.replication.rules.account_report import SourceState
 
-# An account with 1,000 sources and 12,000 streams has 130 pages, which take about 50 minutes to read.
+# The lists of an account with 1,000 sources and 12,000 streams have 130 pages, which take about 50 minutes to
+# read.
 DEFAULT_TIMEOUT = timedelta(hours=3)
 
 FAIL_ON = ("extraction", "load")
 
 
 class StitchCheckAccountOperator(StitchSetupOperator):
-    """Check the last extraction and the loads of all sources of an account, and fail if there are problems.
+    """Check the last extraction and the loads of every source in an account, and fail if there are problems.
 
-    The task reads the lists of extractions and loads once. The task does not use all of the account's 30
-    requests in 10 minutes, because tasks that wait for jobs need the same requests. The task takes a few
-    seconds for an account with up to 2,000 streams, and about 50 minutes for an account with 1,000 sources
-    and 12,000 streams. The log contains an estimate of the remaining time.
+    The task reads the complete lists of extractions and loads once. The task uses only part of the account's
+    30 requests in 10 minutes, because tasks that wait for jobs share this limit. The task takes a few seconds
+    for an account with up to 2,000 streams, and about 50 minutes for an account with 1,000 sources and 12,000
+    streams. The log contains an estimate of the remaining time.
 
     The XCom is a dict: `client_id`, `checked_at`, `problem_sources` (names of the sources with a problem in
     `fail_on`) and `sources`. `sources` contains one dict for each source, with the keys `source_id`,
     `source_name`, `display_name`, `paused_by` (`"user"`, `"stitch"` or None), `last_extraction`
     (`"succeeded"`, `"failed"`, `"terminated"`, or None if the source had no extraction in 60 days),
     `last_extraction_at`, `extraction_error`, `job_name`, `last_load_at`, `hours_since_last_load`,
-    `streams_in_error` (`{stream_name: message of the destination}`), `problems` and `url`. The task writes
-    the XCom before it fails. Times are ISO 8601 in UTC, by Stitch's clock. Load errors of streams that are no
-    longer selected are not included.
+    `streams_in_error` (`{stream_name: message of the destination}`), `problems` and `url`. If there are
+    problems, the task writes the XCom before it fails. Times are ISO 8601 in UTC, by Stitch's clock.
+    `streams_in_error` does not include streams that are no longer selected.
 
-    :param fail_on: a list of the problems that make the task fail without a retry: `"extraction"` (the last
+    :param fail_on: a list of the problems for which the task fails, without a retry: `"extraction"` (the last
         extraction failed or was terminated), `"load"` (a stream cannot be loaded), `"stale"` (the last load
-        of the source is older than `max_age`). If the list is empty, the task only reports problems. A
-        template must not render to an empty value. (templated)
-    :param max_age: maximum age of a source's last load, in seconds or as a timedelta. A source without new
-        rows has no loads, so its last load may be old. (templated)
-    :param sources: check only these sources, by id, `name` or display name: a list, or a string that contains
-        a JSON list or names separated by commas. The task fails if a source is unknown or deleted. If None,
-        the task checks all sources that are not deleted. (templated)
+        of the source is older than `max_age`). If the list is empty, the task only reports problems. If this
+        argument is a template, the rendered value must not be empty. (templated)
+    :param max_age: maximum age of a source's last load, in seconds or as a timedelta. The last load of a
+        source can be old because the source has had no new rows. (templated)
+    :param sources: the sources to check, by id, `name` or display name. Pass a list, or a string that
+        contains a JSON list or comma-separated names. The task fails if a source is unknown or deleted. If
+        None, the task checks all sources that are not deleted. (templated)
     :param ignore_paused: do not check sources that a user has paused.
     :param soft_fail: skip the task instead of failing it.
     :param timeout: maximum time to read the lists, in seconds or as a timedelta.

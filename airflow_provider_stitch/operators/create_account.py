@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class StitchTokenOperator(StitchSetupOperator):
-    """Base class of tasks that store the token of an account as an Airflow connection.
+    """Base class of operators that store the token of an account as an Airflow connection.
 
     :param connection_id: id of the connection. (templated)
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
-        contains the address of the server as its host, and the login and password of a user who may create
-        connections. The argument is used on Airflow 3.
-    :param store: a function that writes a connection to a place that Airflow reads. The task calls the
-        function with the id of a connection and the connection as JSON: first for a probe with an id that
-        ends with `__probe`, and then for the connection with the token.
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The host of this
+        connection is the address of the server. Its login and password belong to a user who may create
+        connections. Only tasks on Airflow 3 use this argument.
+    :param store: a function that writes a connection to a place that Airflow reads. The arguments of the
+        function are the connection's id and the connection as JSON. The task first writes a probe, whose id
+        ends with `__probe`, and then the connection with the token.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class StitchTokenOperator(StitchSetupOperator):
         return existing_token(self.connection_id)
 
     def token_storage(self, base_url: str, *, email: str | None = None) -> TokenStorage:
-        """Return an object that stores the token in the task's connection.
+        """Return an object that can store the token in the task's connection.
 
-        :param email: e-mail address of a new account's first user; None if the account already exists.
+        :param email: e-mail address of a new account's first user; Pass None if the account already exists.
         """
         from airflow_provider_stitch.operators._connections.store import connection_store
         from airflow_provider_stitch.operators._token_storage import TokenStorage
@@ -70,7 +70,7 @@ class StitchTokenOperator(StitchSetupOperator):
 
 
 def account_id_of(connection: Connection) -> int | None:
-    """Return the account's id from the login of a connection, or None if the login is not a number."""
+    """Return the client ID in the login of a connection, or None if the login is not a number."""
     login = (connection.login or "").strip()
     return int(login) if login.isdecimal() else None
 
@@ -78,8 +78,8 @@ def account_id_of(connection: Connection) -> int | None:
 class StitchCreateAccountOperator(StitchTokenOperator):
     """Create a Stitch account with partner credentials, and store its access token as an Airflow connection.
 
-    Stitch shows the token only once. The task does not write the token to XCom or to the log. To use the new
-    account in other tasks, set their `stitch_conn_id` to the id of the new connection. If the connection
+    Stitch shows the token only once, and the task does not write the token to XCom or to the log. To use the
+    new account in other tasks, set their `stitch_conn_id` to the id of the new connection. If the connection
     already exists and has a token, the task does not create an account. Before the task creates the account,
     it makes sure that it can store the token:
 
@@ -89,8 +89,8 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     - If `store` is set, your function writes the connection, for example to a secrets backend.
 
     The task never deletes an existing connection, and does not overwrite a connection that has a token or a
-    different type. Once the account is created, the task first stores the token, with retries. Until the
-    token is stored, the task does not react to a signal or to its `execution_timeout`.
+    different type. After creating the account, the task immediately stores the token, with retries. The task
+    reacts to signals and to its `execution_timeout` only after the token is stored.
 
     The XCom is a dict: `stitch_account_id` (None if an existing connection has no login), `connection_id` and
     `created` (bool).
@@ -102,12 +102,12 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     :param region: the region where Stitch processes the data: `us-east-1` or `eu-central-1`. The region
         cannot be changed later. (templated)
     :param connection_id: id of the Airflow connection for the new account. (templated)
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection
-        contains the address of the server as its host, and the login and password of a user who may create
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The host of this
+        connection is the address of the server. Its login and password belong to a user who may create
         connections. Plain HTTP requires the extra `allow_http`.
-    :param store: a function that writes a connection to a place that Airflow reads. The task calls the
-        function with the id of a connection and the connection as JSON: first for a probe with an id that
-        ends with `__probe`, and then for the connection with the token.
+    :param store: a function that writes a connection to a place that Airflow reads. The arguments of the
+        function are the connection's id and the connection as JSON. The task first writes a probe, whose id
+        ends with `__probe`, and then the connection with the token.
     :param stitch_conn_id: id of the Airflow connection that contains `partner_id` and `partner_secret`.
         (templated)
     """
@@ -135,15 +135,15 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.company = company
-        # This argument is not named `email`, because Airflow sends failure notifications to an argument of
-        # that name.
+        # This argument is not named `email`, because Airflow sends failure notifications to the address in
+        # that argument.
         self.user_email = user_email
         self.first_name = first_name
         self.last_name = last_name
         self.region = region
 
     def set_up(self, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Prepare a place for the token, create the account, and store the token."""
+        """Prepare a place for the token, create the account, and then store the token."""
         from airflow_provider_stitch.operators._hold_signals import hold_signals
 
         existing = self.existing_connection()
@@ -175,7 +175,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     def _create(self, storage: TokenStorage) -> AccountAccess:
         """Create the account.
 
-        If Stitch has certainly not created the account, delete the reserved connection.
+        If it is certain that Stitch has not created the account, delete the reserved connection.
         """
         from airflow_provider_stitch.connect.errors import EmailInUse, StitchError
 
@@ -189,7 +189,7 @@ class StitchCreateAccountOperator(StitchTokenOperator):
                 region=self.region,
             )
         except EmailInUse as error:
-            # The connection is kept, because an earlier try or another run may have created the account.
+            # Keep the connection, because an earlier try or another run may have created the account.
             in_use = str(error)
         except StitchError as error:
             if not getattr(error, "maybe_received", error.retryable):

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
-    """Create or update the destination with this name, and wait for its connection check.
+    """Create or update the destination with the given name, and wait for its connection check.
 
-    The task does not change a destination that already has the requested properties. However, if its last
-    connection check failed, the task sends all properties and credentials again. If a check is already
-    running, the task waits for it.
+    The task does not change a destination that already has the requested properties. However, if the last
+    connection check of the destination failed, the task sends all properties and credentials again. If a
+    check is already running, the task waits for that check.
 
     The XCom is a dict: `destination_id`, `destination_name`, `client_id`, `created` (bool), `changed` (names
     of the properties that were sent), `current_step` (after the check, if the task waits for it) and
@@ -36,16 +36,16 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     :param name: name of the destination. Later runs find the destination by this name. (templated)
     :param properties: the properties of the destination, except for credentials. (templated)
     :param credentials: the secret properties, such as `{"password": "{{ conn.warehouse.password }}"}`; each
-        value is a string or an object (a dict, or a string that contains JSON). The values are rendered when
-        the task runs, and Airflow neither shows nor stores them.
+        value is a string or an object (a dict, or a string that contains JSON). Templates in the values are
+        rendered when the task runs, and Airflow neither shows nor stores the results.
     :param send_credentials: send the credentials in every run, which starts a connection check. If False, the
-        task does not detect that only credentials have changed, because Stitch does not return credentials.
+        task cannot detect new credentials, because Stitch does not return the stored credentials.
     :param description: description of a new destination. The default description contains the DAG, task and
         run, so that the next try recognizes a destination that a killed try has created. (templated)
     :param ignore_unmapped_sources: do not map sources without a destination to a new destination.
     :param wait_for_check: wait for the connection check, which takes some seconds, and fail if the check
         fails.
-    :param poll_interval: seconds between two requests for the state of the check.
+    :param poll_interval: seconds between two requests for the state of the connection check.
     :param timeout: maximum time to retry while Stitch is unavailable, and to wait for a check, in seconds or
         as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -89,7 +89,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Create the destination, or send the properties that differ, and wait for the check."""
+        """Create the destination or send the properties that differ, and wait for the connection check."""
         self._origin = origin_of(context)
         result = self.create_or_update(context)
         destination, sent = result.item, result.sent
@@ -134,7 +134,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self,
         existing: Destination,
         values: Mapping[str, Any],
-        others: Mapping[str, Any],  # noqa: ARG002 - only properties can be changed
+        others: Mapping[str, Any],  # noqa: ARG002 - Stitch can change only a destination's properties
     ) -> Destination:
         return self.client.update_destination(existing.id, values)
 
@@ -176,7 +176,8 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
     def _connect(self, result: SetupResult[Destination], *, is_own: bool) -> tuple[Destination, list[str]]:
         """Wait for the connection check.
 
-        If the check fails, but this task did not start it, send all properties and wait for the next check.
+        If the check fails and this task did not start the check, send all properties and wait for the next
+        check.
 
         :param is_own: whether this task started the check.
         """
@@ -209,7 +210,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         return next((each for each in self._list() if each.id == destination.id), destination)
 
     def _wait_for_check(self, destination: Destination, *, is_own: bool) -> ConnectionCheck:
-        """Wait until the connection check has ended, and return it.
+        """Wait until the connection check has ended, and return the check.
 
         :param is_own: whether this task started the check. If True, older checks are ignored.
         """
@@ -239,7 +240,7 @@ def origin_of(context: Context) -> str:
 
 
 def _is_new(check: ConnectionCheck, destination: Destination) -> bool:
-    """Return whether a check started at or after the last change of the destination."""
+    """Return whether a check started at or after the time of the destination's last change."""
     started = destination.updated_at
     is_later = started is None or check.start_time is None or check.start_time >= started - TIME_PRECISION
     return check.name == destination.check_job_name or is_later

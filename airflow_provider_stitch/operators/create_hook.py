@@ -1,4 +1,4 @@
-"""The operator that creates a post-load hook of a destination."""
+"""The operator that creates a post-load hook for a destination."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ if TYPE_CHECKING:
 
 
 class StitchCreateHookOperator(StitchSetupOperator):
-    """Create a post-load hook of a destination, unless the destination already has a hook with this URL.
+    """Create a post-load hook for a destination, unless the destination already has a hook with this URL.
+    After Stitch has loaded rows of a table, it sends a request to the URL. The request has no custom headers,
+    so only the URL can contain a secret. For this reason, Airflow neither shows nor stores the URL.
 
-    Stitch sends a request to the URL each time it has loaded rows of a table. The request has no custom
-    headers, so only the URL can contain a secret. For this reason, Airflow neither shows nor stores the URL.
-
-    If two tasks create the same hook at the same time, one of the hooks is deleted. If the hook exists but is
+    If two tasks create the same hook at the same time, one task deletes its hook. If the hook exists but is
     disabled, the task does not enable it and logs a warning.
 
     The XCom is a dict: `hook_id`, `destination_id`, `client_id`, `created` (bool) and `enabled` (bool).
 
     :param url: an https:// address, such as `"{{ conn.stitch_webhook.password }}"`. The template is
         rendered when the task runs.
-    :param destination: id or name of the destination. If None, the account must have only one destination.
+    :param destination: id or name of the destination. If None, the account must have exactly one destination.
         (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
@@ -78,7 +77,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
         return min(named, key=lambda each: each.id)
 
     def _find_hook(self, url: str, destination: Destination) -> PostLoadHook | None:
-        """Return the oldest hook with this URL that may belong to this destination."""
+        """Return the oldest hook that has this URL and may belong to this destination."""
         found = [
             hook
             for hook in self.client.list_post_load_hooks()
@@ -90,14 +89,14 @@ class StitchCreateHookOperator(StitchSetupOperator):
     def _create(self, url: str, destination: Destination) -> tuple[PostLoadHook, bool]:
         """Create the hook. Return the hook, and whether this task has created it.
 
-        If another task has created the same hook first, return that hook.
+        If another task has already created the same hook, return the other task's hook.
         """
         from airflow_provider_stitch.connect.errors import LimitReached, StitchUnavailable, UnexpectedResponse
 
         try:
             made = self.client.create_post_load_hook(url, destination.id)
         except (LimitReached, StitchUnavailable, UnexpectedResponse) as error:
-            # The hook may exist, because this request or another task has created it.
+            # The hook may exist nevertheless, because this request or another task has created it.
             found = self._find_hook(url, destination)
             if found is None:
                 raise

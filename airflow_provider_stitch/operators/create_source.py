@@ -18,34 +18,34 @@ if TYPE_CHECKING:
 
 
 class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
-    """Create or update the source with this display name.
+    """Create or update the source with the given display name.
 
     Stitch checks the connection of a new or changed source and discovers its structure. To wait for the
     connection check, use StitchConnectionCheckSensor(source=display_name, started_after=...) with
     `checked_after` from the XCom of this task. The task does not change a source that already has the
-    requested properties. However, if its last connection check failed, the task sends all properties and
-    credentials again.
+    requested properties. However, if the last connection check of the source failed, the task sends all
+    properties and credentials again.
 
-    If required properties are missing, Stitch does not complete the source, and the task succeeds with a
-    warning. To complete the source, add the properties to the DAG and run the task again, or enter them in
-    Stitch.
+    If required properties are missing, the configuration of the source remains incomplete, and the task
+    succeeds with a warning. To complete the configuration, add the missing properties to the DAG and run the
+    task again, or enter the properties in Stitch.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `created` (bool), `changed` (names of
     the properties that were sent), `current_step` (of the configuration), `missing_properties` (the
-    properties that Stitch still needs, grouped by step) and `checked_after` (ISO 8601; a connection check
-    that started at or after this time counts). The XCom does not contain values of properties.
+    properties that Stitch still needs, grouped by step) and `checked_after` (ISO 8601; the time to pass to
+    the sensor). The XCom does not contain values of properties.
 
     :param source_type: the type in Stitch's API, such as `platform.github`, `platform.hp-postgres` or
         `import_api`. (templated)
     :param display_name: display name of the source. Stitch derives the source's name from the display name.
-        The name is used as the schema in the destination and cannot be changed. (templated)
+        Stitch uses the name as the schema in the destination, and the name cannot be changed. (templated)
     :param properties: the properties of the source, except for credentials. Numbers and booleans are
         converted to the type that Stitch expects, mostly to strings. (templated)
     :param credentials: the secret properties, such as `{"access_token": "{{ conn.github.password }}"}`; each
-        value is a string or an object (a dict, or a string that contains JSON). The values are rendered when
-        the task runs, and Airflow neither shows nor stores them.
+        value is a string or an object (a dict, or a string that contains JSON). Templates in the values are
+        rendered when the task runs, and Airflow neither shows nor stores the results.
     :param send_credentials: send the credentials in every run, which starts a connection check. If False, the
-        task does not detect that only credentials have changed, because Stitch does not return credentials.
+        task cannot detect new credentials, because Stitch does not return the stored credentials.
     :param destination: id or name of the destination. The argument is required if the account has several
         destinations. (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
@@ -161,7 +161,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
     def _checked_after(self, source: Source, check: ConnectionCheck | None, *, is_new: bool) -> str | None:
         """Return the earliest start time of the connection check to wait for.
 
-        If this task has started a check, wait for this check, otherwise for the last check.
+        This is the check that this task has started or, if the task has not started a check, the last check.
         """
         from airflow_provider_stitch.connect.objects import format_time
 

@@ -1,4 +1,4 @@
-"""Save the job of a task, so that the next try of the task can resume the job."""
+"""Functions that save the job of a task, so that the next try of the task can resume the job."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 JOB_KEY = "stitch_job"
 
-# States of a task that has a later try or will have one. A task has the state None if its scheduler has died.
+# States of a task that has or will have a later try. If the scheduler has died, the state of a task is None.
 LATER_TRY_STATES = (None, "up_for_retry", "scheduled", "queued", "running", "deferred")
 
-# Seconds to wait for Airflow's response while the task is being killed. Airflow ends the task after 5 s.
+# Seconds to wait for a response from Airflow while the task is being killed. Airflow terminates the task
+# after 5 s.
 RESPONSE_TIMEOUT = 1.5
 
 NOT_FOUND = 404
@@ -30,47 +31,48 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SavedJob:
-    """The job that an earlier try has saved, or the intent of that try to start a job."""
+    """The job that an earlier try has saved, or the fact that the earlier try was about to start a job."""
 
     source: str | None  #: the task's argument `source`; None if unknown
     source_id: int
     client_id: int | None  #: the Stitch account; None if unknown
     job: Goal | None  #: None if the try was killed before Stitch responded to its start request
     starting_at: datetime | None  #: Stitch's time just before the start request
-    is_joined: bool = False  #: whether the task joined a running job, which it must not stop
+    is_joined: bool = False  #: whether the task joined a running job, which the task must not stop
 
 
 class JobCheckpoint:
-    """The entry of a task in Airflow's `task_state_store`, which exists in Airflow 3.3 and later.
+    """A task's entry in the `task_state_store` of Airflow 3.3 and later.
 
-    Without the store, nothing is saved. XCom cannot replace the store, because Airflow deletes the XComs of a
-    task before each try. The entry is kept after the task has succeeded, because Airflow may fail to record
-    the success.
+    In earlier versions of Airflow, nothing is saved. XCom cannot replace the store, because Airflow deletes
+    the XComs of a task before each try. The entry remains after the task has succeeded, because Airflow may
+    fail to record the success.
     """
 
     def __init__(self, context: Context) -> None:
         self._store: Any = context.get("task_state_store")
         self._ti: Any = context["ti"]
-        # A user who clears a task wants a new job. Clearing a task increases its `max_tries`. For a running
-        # task, Airflow increases `max_tries` only when the worker reports the end of the try. If the worker
-        # is lost, Airflow increases only the `clear_number` of the DAG run.
+        # A user who clears a task wants a new job. Clearing a task increases its `max_tries`. If the task is
+        # running, Airflow increases `max_tries` only when the worker reports the end of the try. If the
+        # worker is lost, Airflow increases only the `clear_number` of the DAG run.
         self._max_tries = getattr(context["ti"], "max_tries", None)
         self._clear_number = getattr(context.get("dag_run"), "clear_number", None)
 
     def save_intent(
         self, source: Source, source_argument: str, client_id: int, starting_at: datetime
     ) -> bool:
-        """Save the intent to start a job, because the worker may be killed before the response arrives.
+        """Save that this try is about to start a job.
 
-        Return False if Airflow has replaced this try with a later try.
+        The worker may be killed before Stitch's response arrives. Return False if Airflow has replaced this
+        try with a later try.
 
         :param source_argument: the task's argument `source`.
-        :param starting_at: the time, by Stitch's clock, just before the start request.
+        :param starting_at: the time just before the start request, according to Stitch's clock.
         """
         return self._save(source.id, source_argument, client_id, starting_at=starting_at.isoformat())
 
     def save(self, goal: Goal, source_argument: str, *, is_joined: bool = False) -> bool:
-        """Save a job by its name. Return False if Airflow has replaced this try with a later try.
+        """Save a job with its name. Return False if Airflow has replaced this try with a later try.
 
         :param source_argument: the task's argument `source`.
         :param is_joined: whether the task joined the job instead of starting it.
@@ -81,14 +83,14 @@ class JobCheckpoint:
     def end_try(self) -> None:
         """Record that this try has ended without being killed.
 
-        After the end of a try, Airflow increases `max_tries` whenever the task is cleared, so `load` does not
-        compare the clear number.
+        If the task is cleared after the end of a try, Airflow always increases `max_tries`, so `load` does
+        not need to check the clear number.
         """
         try:
             entry = self._store.get(JOB_KEY) if self._store is not None else None
             if entry is not None:
                 self._write({**entry, "clear_number": None})
-        except Exception:  # Airflow must receive the error that ended the try
+        except Exception:  # Airflow must receive the original error, which ended the try
             logger.exception(
                 "Could not save that this try has ended. If the task is cleared, it may resume this job "
                 "instead of starting a new job."
@@ -100,7 +102,10 @@ class JobCheckpoint:
             self._store.delete(JOB_KEY)
 
     def load(self) -> SavedJob | None:
-        """Return the job of an earlier try, or None if none was saved or the task was cleared since then."""
+        """Return the saved job of an earlier try.
+
+        Return None if no job was saved or the task was cleared afterwards.
+        """
         from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.replication.rules.goal import Goal
 
@@ -122,27 +127,27 @@ class JobCheckpoint:
     def is_superseded(self) -> bool | None:
         """Return whether Airflow has replaced this try with a later try that continues with the job.
 
-        Return None if Airflow does not respond in time. In that case, a task that is being killed does not
-        stop its job, because the next try may need the job.
+        Return None if Airflow does not respond in time. A task that is being killed then does not stop its
+        job, because the next try may need the job.
         """
         results: list[bool] = []
 
         def check() -> None:
             try:
                 results.append(self._store is not None and self._has_later_try())
-            except Exception:  # anything between this process and Airflow's database may fail
+            except Exception:  # the connection to Airflow's database may fail in many ways
                 logger.exception("Could not determine whether a later try of this task continues.")
 
-        # The thread is abandoned if it takes too long, because it may wait for a lock that belongs to the
-        # code interrupted by a signal.
+        # Abandon the thread if the check takes too long. The thread may be waiting for a lock that is held by
+        # the code that a signal has interrupted.
         thread = threading.Thread(target=check, daemon=True)
         thread.start()
         thread.join(RESPONSE_TIMEOUT)
         return results[0] if results else None
 
     def _has_later_try(self) -> bool:
-        # Airflow does not return the entry to a try that it has replaced, or to a task that a user has
-        # cleared. The state of the task shows whether there is a later try.
+        # If Airflow has replaced this try or a user has cleared the task, Airflow does not return the entry.
+        # The state of the task then shows whether there is a later try.
         if self._store.get(JOB_KEY) is not None:
             return False
         ti = self._ti

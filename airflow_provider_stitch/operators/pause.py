@@ -1,4 +1,4 @@
-"""Operators that pause and unpause Stitch's schedule of a source."""
+"""Operators that pause and unpause a source."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class StitchPauseSourceOperator(StitchSetupOperator):
-    """Pause a source, so that Stitch's schedule does not start jobs of the source.
+    """Pause a source, so that Stitch's schedule does not start jobs for the source.
 
-    A running job continues, and tasks can still start jobs of the source.
+    A running job continues, and tasks can still start jobs for the source.
 
     If the source is already paused, the task changes nothing. The XCom is a dict: `source_id`, `source_name`,
     `client_id`, `url`, `paused_at` (ISO 8601 in UTC) and `changed` (whether this task has paused the source).
@@ -46,7 +46,7 @@ class StitchPauseSourceOperator(StitchSetupOperator):
 
 
 class StitchUnpauseSourceOperator(StitchSetupOperator):
-    """Unpause a source that a user has paused, so that Stitch's schedule starts its jobs again.
+    """Unpause a source that a user has paused, so that Stitch's schedule starts jobs for the source again.
 
     If the source is not paused, the task changes nothing. If Stitch itself has paused the source, the API
     cannot unpause the source, and the task fails without a retry. The XCom is a dict: `source_id`,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
 
-# Stitch ends an extraction after 24 hours. The other two hours are reserved for the loads.
+# Stitch terminates an extraction after 24 hours. The remaining two hours are for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
 
 # Seconds after which a task with `if_running="queue"` tries again to start its job, even if Stitch does not
@@ -51,44 +51,44 @@ NEEDS_NEW_JOB = (
 class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     """Start a replication job of a source, and wait until a phase of the job has finished.
 
-    By default, the task waits for the phase "loading". If the task then succeeds, the destination contains
-    all rows that were new in the source when the task started. If the task fails, the error message contains
-    the failed phase, the cause, and advice.
+    By default, the task waits for the phase "loading". If such a task succeeds, the destination contains all
+    rows that were new in the source when the task started. If the task fails, the error message states the
+    failed phase and the cause, and gives advice.
 
     The XCom is a dict: `job_name`, `source_id`, `source_name`, `client_id`, `started_at`,
     `extraction_completed_at`, `loaded_at`, `streams` and `url`. `streams` contains the streams that had new
-    rows: `{stream_name: {"rows": int or None, "loaded_at": iso}}`, where None means that the tap does not log
-    the number of rows. With `wait_for=None`, the XCom contains only the first five keys and `url`. Times are
-    ISO 8601 in UTC, by Stitch's clock.
+    rows: `{stream_name: {"rows": int or None, "loaded_at": iso}}`, where `rows` is None if the tap does not
+    log the number of rows. With `wait_for=None`, the XCom contains only the first five keys and `url`. Times
+    are ISO 8601 in UTC, by Stitch's clock.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
         or None to start the job without waiting for it. (templated)
-    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
-        list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
-    :param if_running: what to do if the source already has a running job. Stitch runs only one job of a
-        source at a time. `"queue"` waits until the running job has ended, and then starts a new job. `"join"`
-        waits for the running job as if this task had started it. `"restart"` stops the running job, and
-        starts a new job. `"fail"` raises JobAlreadyRunning. (templated)
+    :param streams: the streams to wait for, by `stream_name`. Pass a list, or a string that contains a JSON
+        list or comma-separated names. If None, the task waits for all streams that had rows. (templated)
+    :param if_running: what to do if the source already has a running job. Stitch runs only one job per source
+        at a time. `"queue"` waits until the running job has ended, and then starts a new job. `"join"` waits
+        for the running job in the same way as for a job that the task has started. `"restart"` stops the
+        running job, and starts a new job. `"fail"` raises JobAlreadyRunning. (templated)
     :param load_settle: number of seconds to wait after a stream's last load, if this load might not contain
-        the job's last batch. The wait restarts after a later load, and is longer if the gaps between the
-        stream's batches are long. If 0, the first load is accepted. (templated)
-    :param quiet_period: number of seconds to wait after the source's last load. If a stream has no load after
-        this wait and the extraction log contains no evidence of rows, the stream is assumed to have had no
-        rows. (templated)
+        the job's last batch. Each later load restarts this wait. The wait is longer if the gaps between the
+        stream's batches are long. If 0, the task accepts the stream's first load. (templated)
+    :param quiet_period: number of seconds to wait after the source's last load. If a stream has not been
+        loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
+        assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
-        that the job had no new rows (in `streams`, if set). The task writes its XCom before it is skipped.
-        Requires `wait_for="loading"`.
+        that the job had no new rows. If `streams` is set, only these streams are checked. The task
+        writes its XCom before it is skipped. Requires `wait_for="loading"`.
     :param timeout: maximum time to wait, in seconds or as a timedelta. A timeout does not stop the job.
         (templated)
     :param poll_interval: minimum number of seconds between two polls. If None, the task polls as often as the
-        account's limit of 30 status requests in 10 minutes permits. Polls are less frequent if other tasks
+        account's limit of 30 status requests in 10 minutes permits. The task polls less often if other tasks
         share this limit.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
-    :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
-        each stream that had new rows (at most 50). Pass a list of streams to update only their assets.
+    :param emit_assets: after loading, update the source's asset (`stitch_source`) and the assets of streams
+        with new rows (`stitch_stream`, at most 50). Pass a list of streams to update only their assets.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -144,10 +144,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         self._killed = False
         self._timed_out = False
         self._stop_failed = False
-        self._nothing_to_stop = False  #: whether the job has ended or this try has already tried to stop it
+        self._nothing_to_stop = False  #: whether the job has ended or this try has tried to stop it
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Start a job, or resume the job of an earlier try, and wait for it."""
+        """Start a job, or resume the job of an earlier try, and wait for the job."""
         from airflow_provider_stitch.common.failures import fail_without_retry
 
         with fail_without_retry():
@@ -158,7 +158,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 return self._run(context, self._start_or_resume(context, deadline), deadline)
             except AirflowTaskTimeout:
                 self._timed_out = True
-                if self.stop_on_kill:  # Airflow calls `on_kill` next, which stops the job
+                if self.stop_on_kill:  # next, Airflow calls `on_kill`, which stops the job
                     self._checkpoint.clear()
                 raise
             except Exception:
@@ -190,7 +190,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 raise
 
     def on_kill(self) -> None:
-        """Stop this task's own job if the job is still running and no later try waits for it."""
+        """Stop the job that this task started, if the job is still running and no later try waits for it."""
         self._killed = True
         if not self.stop_on_kill or self._own_job is None or self._nothing_to_stop:
             return
@@ -211,7 +211,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         )
 
     def _is_left_to_next_try(self, job_name: str | None) -> bool:
-        """Return whether a later try waits for the job, or whether this is unknown."""
+        """Return False only if it is certain that no later try waits for the job."""
         is_superseded = self._checkpoint.is_superseded()
         if is_superseded:
             self.log.info("Leaving job %s running: a later try of this task waits for it", job_name)
@@ -224,7 +224,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         return is_superseded is not False
 
     def _run(self, context: Context, step: WaitStep | dict[str, Any], deadline: Deadline) -> dict[str, Any]:
-        """Run one step after another until the task has a result."""
+        """Run the steps of the task until the task has a result."""
         while isinstance(step, WaitStep):
             outcome = self._wait(step, deadline)
             step = self._continue(context, step, outcome, deadline)
@@ -244,7 +244,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     ) -> WaitStep | dict[str, Any]:
         """Resume the job of an earlier try.
 
-        :param job: the value of `saved.job`, which is not None here.
+        :param job: the value of `saved.job`, which the caller has checked not to be None.
         """
         from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.operators._same_source import find_same_source
@@ -263,7 +263,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     # --- Waiting ----------------------------------------------------------------------------------------
 
     def _wait(self, step: WaitStep, deadline: Deadline) -> Outcome:
-        """Wait in this worker, or defer the task, which then continues in `execute_complete`."""
+        """Wait in this worker, or defer the task, which later continues in `execute_complete`."""
         until = deadline.at
         if step.reason is WaitReason.QUEUED:
             next_retry_at = time.time() + QUEUE_RETRY_SECONDS
@@ -285,7 +285,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Return the next step or the task's result, depending on the reason for the wait."""
+        """After a wait, return the next step or the task's result, depending on the reason for the wait."""
         if step.reason is WaitReason.START_UNCONFIRMED:
             return self._continue_unconfirmed(context, outcome, deadline, step.first_attempt_at or "")
         if step.reason is WaitReason.JOINING_UNNAMED:
@@ -297,8 +297,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue_queued(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        # A timeout before the task's deadline only means that `QUEUE_RETRY_SECONDS` have passed. The list of
-        # extractions may lag behind, but Stitch's response to the next start request shows whether a job is
+        # If the wait times out before the task's deadline, only `QUEUE_RETRY_SECONDS` have passed. The list
+        # of extractions may be out of date, but the response to the next start request shows whether a job is
         # still running.
         has_time_left = deadline.at is None or time.time() < deadline.at
         if outcome.error is not None and not (outcome.error["kind"] == "PhaseTimedOut" and has_time_left):
@@ -306,7 +306,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         return self._start(context, deadline, same_source_as=step.goal)
 
     def _continue_joining(self, context: Context, outcome: Outcome) -> WaitStep:
-        """Save the name of the joined job, which is now known, and return the next step."""
+        """Save the name of the joined job, which Stitch has now listed, and return the next step."""
         from airflow_provider_stitch.replication.rules.goal import Goal
 
         outcome.raise_for_error()
@@ -321,7 +321,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _continue_unconfirmed(
         self, context: Context, outcome: Outcome, deadline: Deadline, first_attempt_at: str
     ) -> WaitStep | dict[str, Any]:
-        """Resume the job that was running when the start response was lost, or start a new job."""
+        """Resume the job that was running when the start request's response was lost, or start a new job."""
         from airflow_provider_stitch.connect.errors import JobAlreadyRunning
         from airflow_provider_stitch.connect.objects import parse_time
         from airflow_provider_stitch.operators._job_result import start_result
@@ -330,7 +330,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         found = Goal.from_dict(outcome.goal)
         kind = outcome.error["kind"] if outcome.error else None
         if kind == "JobOutcomeUnknown":
-            self._checkpoint.clear()  # prevent the next try from resuming another task's job
+            self._checkpoint.clear()  # do not let the next try resume another task's job
         if found.job_name is None or kind not in (None, *NEEDS_NEW_JOB):
             outcome.raise_for_error()
         is_own_job = found.started_at is not None and found.started_at >= parse_time(first_attempt_at)
@@ -341,8 +341,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
-        # A terminated job cannot be resumed. This task starts a new job, because the user who stopped the
-        # found job may not have known of this task.
+        # A terminated job cannot be resumed. The task starts a new job, because the user who stopped the job
+        # may not have known about the task.
         if kind == "JobTerminated" or (not is_own_job and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, same_source_as=found)
         self.log.info("Job %s was started by this task" if is_own_job else "Joining job %s", found.job_name)
@@ -356,7 +356,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     def _finish_or_restart(
         self, context: Context, step: WaitStep, outcome: Outcome, deadline: Deadline
     ) -> WaitStep | dict[str, Any]:
-        """Return the task's result, or start a new job if the job of an earlier try was stopped."""
+        """Return the task's result, or start a new job if a user stopped the job of an earlier try."""
         from airflow_provider_stitch.operators._job_result import summary
         from airflow_provider_stitch.replication.rules.goal import Goal
 
@@ -384,7 +384,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
             return
         try:
             self.on_kill()
-        except StitchError as error:  # the task must fail with the timeout, not this error
+        except StitchError as error:  # the task must fail with the timeout, not with this error
             job_name = None if self._own_job is None else self._own_job.job_name
             self.log.warning("Could not stop job %s: %s", job_name, error)
         else:

@@ -1,4 +1,4 @@
-"""The operator that selects streams and fields of a source."""
+"""The operator that selects the streams and fields of a source."""
 
 from __future__ import annotations
 
@@ -23,26 +23,27 @@ MAX_PARALLEL_READS = 16
 
 
 class StitchSelectStreamsOperator(StitchSetupOperator):
-    """Select streams and fields of a source.
+    """Select the streams and fields of a source.
 
-    The task reads the current selection and changes only the streams and fields that differ from the
+    The task reads the current selection, and changes only the streams and fields that differ from the
     requested selection. If the source does not have a requested stream or field, or if Stitch cannot
     replicate a field, the task fails before it changes anything. Fields that Stitch always replicates may be
     omitted. If the source was just created, the task waits for its connection check and structure sync.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `changed` (bool) and `changes`:
     `{stream_name: {"selected": bool, "fields_selected": [...], "fields_deselected": [...],
-    "replication_method": ..., "replication_key": ..., "view_key_properties": [...]}}`, which contains only
-    the values that have changed.
+    "replication_method": ..., "replication_key": ..., "view_key_properties": [...]}}`. `changes` contains
+    only the values that have changed.
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param streams: the streams to select, as `"all"`, a list, or a dict. A list contains names of streams and
-        patterns such as `public.*`, and selects all fields of these streams. If several streams have the same
-        name, use their ids instead. A dict maps names or patterns to None (all fields), to a list of fields,
-        or to a dict with the optional keys `fields` (a list, None for all fields, or `"keep"` for the current
-        selection), `replication_method` (`FULL_TABLE`, `INCREMENTAL`, `LOG_BASED`), `replication_key` and
-        `view_key_properties`. If a view is matched only by a pattern or `"all"` and has no
-        `view_key_properties` yet, the task does not change the view and logs a warning. (templated)
+    :param streams: the streams to select, as `"all"`, a list, or a dict. A list contains stream names and
+        patterns such as `public.*`, and selects all fields of the matching streams. If several streams have
+        the same name, use the ids of these streams instead. A dict maps stream names or patterns to None (all
+        fields), to a list of fields, or to a dict with the optional keys `fields` (a list, None for all
+        fields, or `"keep"` for the current selection), `replication_method` (`FULL_TABLE`, `INCREMENTAL`,
+        `LOG_BASED`), `replication_key` and `view_key_properties`. If only a pattern or `"all"` matches a
+        view, and the view has no `view_key_properties` yet, the task does not change the view and logs a
+        warning. (templated)
     :param deselect_others: deselect all other streams.
     :param poll_interval: seconds between two requests while the task waits for the structure sync.
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
@@ -108,7 +109,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         return source
 
     def _reject_if_stuck(self, source: Source) -> None:
-        """Reject a source if Stitch cannot run its structure sync.
+        """Reject a source if Stitch cannot run a structure sync for it.
 
         :raises SourceNotReady: if properties are missing or the connection check failed.
         """
@@ -123,7 +124,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
             )
         try:
             check = self.client.get_last_connection_check(source.id)
-        except StitchNotFound:  # the check has not started yet
+        except StitchNotFound:  # the connection check has not started yet
             return
         if check.status == "failed":
             raise SourceNotReady(
@@ -168,7 +169,7 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
             )
 
     def _schemas(self, source: Source, streams: Sequence[Stream]) -> dict[str, StreamSchema]:
-        """Read the schemas of streams in parallel, because there may be thousands of streams."""
+        """Read the schemas of streams in parallel, because a source may have thousands of streams."""
         client = self.client
         with ThreadPoolExecutor(MAX_PARALLEL_READS) as executor:
             read = executor.map(lambda each: client.get_stream_schema(source.id, each.stream_id), streams)

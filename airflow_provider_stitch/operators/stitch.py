@@ -1,6 +1,7 @@
 """All operators, for import in DAG files.
 
-An operator is loaded when a DAG file imports it, so that unused operators do not make parsing slower.
+Each operator is loaded when a DAG file imports the operator, so that unused operators do not make parsing
+slower.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # The aliases mark the names as public for type checkers, which cannot evaluate `__all__`.
+    # For type checkers, which cannot evaluate this `__all__`, the aliases mark the names as public.
     from .attach_account import StitchAttachAccountOperator as StitchAttachAccountOperator
     from .check_account import StitchCheckAccountOperator as StitchCheckAccountOperator
     from .create_account import StitchCreateAccountOperator as StitchCreateAccountOperator

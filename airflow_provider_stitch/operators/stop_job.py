@@ -25,14 +25,14 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
 
     Stitch still loads the rows that the job has extracted.
 
-    The XCom is a dict: `source_id`, `source_name`, `job_name` (as given) and `stopped` (whether a stop
-    request was sent). Stitch confirms a stop request without reporting whether a job was running.
+    The XCom is a dict: `source_id`, `source_name`, `job_name` (the argument) and `stopped` (whether the task
+    sent a stop request). Stitch confirms a stop request without reporting whether a job was running.
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param job_name: stop only the job with this name. If None, stop the job that is running. (templated)
+    :param job_name: stop only the job with this name. If None, the task stops any running job. (templated)
     :param timeout: maximum time to retry while Stitch is unavailable, and to wait until the rate limit
         permits a request, in seconds or as a timedelta. With `job_name`, the task needs the current list of
-        extractions. If the task cannot read the list in time, it fails without stopping the job.
+        extractions. If the task cannot read the list in time, the task fails without stopping the job.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -93,7 +93,7 @@ class StitchStopReplicationJobOperator(StitchTask, BaseOperator):
         source = await session.call(lambda: self.hook.resolve_source(self.source))
         client_id = await session.call(lambda: session.client.client_id)
         if not self.stops_any_job:
-            # The name is validated, because a template that renders to an empty string must not stop another
+            # Reject an empty name, because a template that renders to an empty string must not stop another
             # job.
             name = validate_job_name(self.job_name, source)
             goal = Goal("extraction_end", source.id, source.name, client_id, job_name=name)

@@ -20,24 +20,25 @@ class StitchUpdateScheduleOperator(StitchSetupOperator):
     """Change the schedule of a source to an interval or a cron expression.
 
     The task reads the source's schedule and sends only the properties that differ. If the source already has
-    the schedule, the task changes nothing, because Stitch starts a connection check after each change. With
-    `frequency_in_minutes`, the task removes the source's cron expression, because Stitch would otherwise
-    ignore the interval. A paused source remains paused. Use `StitchUnpauseSourceOperator` to let Stitch start
-    its jobs again.
+    the requested schedule, the task sends no change, because Stitch starts a connection check after each
+    change. With `frequency_in_minutes`, the task removes the source's cron expression, because Stitch would
+    otherwise ignore the interval. A paused source remains paused. Use `StitchUnpauseSourceOperator` to let
+    Stitch start jobs for the source again.
 
     The XCom is a dict: `source_id`, `source_name`, `client_id`, `url`, `changed` (bool), `changes`
     (`{property: {"before": ..., "after": ...}}`), `schedule` (as Stitch returns it; None for a paused source
     and for some other sources) and `paused` (bool).
 
     :param source: the source's id, its `name`, or its display name. (templated)
-    :param frequency_in_minutes: number of minutes between two jobs. Stitch accepts 30, 60, 360, 720 and 1440.
-        For databases, Stitch also accepts 1. Set either this argument or `cron_expression`. (templated)
-    :param anchor_time: start time of one job (ISO 8601 string with a time zone, or datetime). Stitch
-        calculates the start times of the other jobs from this time, if the interval is at least an hour. If
-        None, the anchor time is not changed. (templated)
+    :param frequency_in_minutes: number of minutes between the starts of consecutive jobs. Stitch accepts 30,
+        60, 360, 720 and 1440. For databases, Stitch also accepts an interval of 1 minute. Set either
+        `frequency_in_minutes` or `cron_expression`. (templated)
+    :param anchor_time: start time of one job (ISO 8601 string with a time zone, or datetime). If the interval
+        is at least an hour, Stitch calculates the start times of all other jobs from this time. If None, the
+        task does not change the anchor time. (templated)
     :param cron_expression: a Quartz cron expression in UTC, such as `0 0 12 ? * MON-FRI *`. Unlike Airflow's
         cron expressions, a Quartz expression has six or seven fields and starts with the seconds. Some of
-        Stitch's plans do not include cron expressions. (templated)
+        Stitch's pricing plans do not include cron expressions. (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
@@ -141,6 +142,6 @@ def _is_same(name: str, wanted: str | None, current: Any) -> bool:
     if name == "anchor_time":
         try:
             return parse_time(str(current)) == parse_time(wanted)
-        except StitchError:  # a stored value that is not a valid time is replaced
+        except StitchError:  # the task replaces a stored value that is not a valid time
             return False
     return " ".join(str(current).split()) == wanted

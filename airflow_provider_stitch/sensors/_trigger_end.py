@@ -1,4 +1,4 @@
-"""Decide whether a sensor can end in the triggerer."""
+"""Functions that decide whether a sensor can end in the triggerer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def worker_end_reason(sensor: BaseSensorOperator) -> str | None:
-    """Return why a sensor must end in a worker, or None if it can end in the triggerer."""
+    """Return the reason why a sensor must end in a worker, or None if it can end in the triggerer."""
     if sensor.outlets:
         return "the task has outlets, and Airflow updates no assets for a task that ends in the triggerer"
     if sensor.multiple_outputs:
@@ -37,8 +37,8 @@ def end_options(sensor: Any) -> TaskEndOptions | None:
 
 
 def _has_listeners() -> bool:
-    # When Airflow imports a DAG file, it checks the same listener manager, and rejects a task with
-    # end_from_trigger=True if there are listeners.
+    # When Airflow imports a DAG file, it checks the same listener manager. If Airflow has listeners, it
+    # rejects a task with end_from_trigger=True.
     from airflow.listeners.listener import get_listener_manager
 
     return bool(get_listener_manager().has_listeners)

@@ -1,6 +1,6 @@
-"""Determine the goal of a sensor, and whether and how it starts in the triggerer.
+"""Functions that determine a sensor's goal, and whether and how the sensor starts in the triggerer.
 
-Sensors import this module only if they run or start in the triggerer, so that DAG files load faster.
+To make DAG files load faster, sensors import this module only when they run or start in the triggerer.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 TRIGGER = "airflow_provider_stitch.triggers.sensor.StitchSensorTrigger"
 
-# Airflow's timeout is this number of seconds longer than the sensor's timeout, so that the trigger can report
-# the timeout first.
+# Number of seconds from the sensor's timeout to Airflow's timeout. During this time, the trigger can report
+# the timeout.
 GRACE_SECONDS = 60.0
 
 
 def worker_reason(
     templated: Mapping[str, Any], *, starts: bool = STARTS_IN_TRIGGERER, renders: bool = RENDERS_IN_TRIGGERER
 ) -> str | None:
-    """Return why a sensor must start in a worker, or None if it can start in the triggerer.
+    """Return the reason why a sensor must start in a worker, or None if it can start in the triggerer.
 
     :param templated: the sensor's templated arguments, by name.
 
@@ -109,7 +109,7 @@ def _ends_by_execution_timeout(sensor: Any) -> bool:
 
 
 def _grace_seconds(timeout: float, execution_timeout: timedelta | None) -> float:
-    """Return the number of seconds between the sensor's own timeout and Airflow's timeout."""
+    """Return the number of seconds from the sensor's own timeout to Airflow's later timeout."""
     if execution_timeout is None:
         return GRACE_SECONDS
     sensor_timeout = min(timeout, time_before_execution_timeout(execution_timeout))
@@ -123,7 +123,7 @@ def _is_reference(value: Any) -> bool:
 
 
 def _serializable(value: Any) -> Any:
-    """Return a JSON-serializable value, with references to XComs replaced by templates that read them."""
+    """Return a JSON-serializable value. Templates that read XComs replace references to XComs."""
     if isinstance(value, (list, tuple)):
         return [_serializable(element) for element in value]
     if isinstance(value, datetime):

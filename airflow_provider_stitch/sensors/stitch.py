@@ -46,7 +46,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
     phase: ClassVar[Phase]
     _is_poking: bool = False
-    _worker_end_reason: str | None = None  #: the reason why only a worker can end the task
+    _worker_end_reason: str | None = None  #: why only a worker can end the task
     streams: Sequence[str] | str | None = None
     load_settle: float | str = 120.0
     quiet_period: float | str = 900.0
@@ -125,7 +125,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             )
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the result of the wait, or defer the task again if the triggerer could not start it."""
+        """Return the result of the wait. If the triggerer could not start the wait, defer the task again."""
         if "start_by" in event:
             self._defer(context, Deadline(event["start_by"], **event["resume_state"]))
             return None
@@ -134,13 +134,13 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         with self._handle_failures():
             outcome = outcome_of(event)
             if event["resume_state"]["is_execution_timeout"]:
-                outcome.raise_for_error()  # Airflow retries this error, like its own execution_timeout
+                outcome.raise_for_error()  # Airflow retries this error and its own execution_timeout
             return self._result(context, outcome)
 
     # --- Poking in a worker -----------------------------------------------------------------------------
 
     def _execute_by_pokes(self, context: Context) -> Any:
-        """Poke until the wait ends. After a timeout, log the progress of the job."""
+        """Poke until the wait ends. If the sensor times out, log the progress of the job."""
         self._started_at = time.time()
         try:
             return super().execute(context)
@@ -148,7 +148,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
             self._log_timeout("execution_timeout")
             raise
         except (AirflowSensorTimeout, AirflowSkipException):
-            if not self._is_poking:  # an error from a poke already contains the progress
+            if not self._is_poking:  # errors from pokes already contain the progress of the job
                 self._log_timeout("timeout")
             raise
 
@@ -164,7 +164,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         return max(interval, self._waiter.pause_after(self._requests_of_last_poke))
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
-        """Poll Stitch once."""
+        """Poll Stitch once, and return whether the wait has ended."""
         self._is_poking = True
         with self._handle_failures():
             result = self._poke(context)
@@ -252,15 +252,15 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a check that started at or after this time (ISO 8601 string or datetime).
-        The default is the end of the run's data interval or else the time when the run was queued.
+        The default is the end of the run's data interval, or else the time when the run was queued.
         (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
-        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+        sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
+        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -268,21 +268,21 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
 
 
 class StitchStructureSyncSensor(_StitchPhaseSensor):
-    """Waits until the structure sync of a job, the discovery part of its extraction, has succeeded.
+    """Waits until the structure sync of a job, which is the first part of its extraction, has succeeded.
 
     The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
-        default is the end of the run's data interval or else the time when the run was queued. (templated)
+        default is the end of the run's data interval, or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
-        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+        sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
+        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -297,14 +297,14 @@ class StitchExtractionSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
-        default is the end of the run's data interval or else the time when the run was queued. (templated)
+        default is the end of the run's data interval, or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
-        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+        sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
+        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -320,16 +320,16 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
-        default is the end of the run's data interval or else the time when the run was queued. (templated)
-    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
-        list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
+        default is the end of the run's data interval, or else the time when the run was queued. (templated)
+    :param streams: the streams to wait for, by `stream_name`. Pass a list, or a string that contains a JSON
+        list or comma-separated names. If None, the task waits for all streams that had rows. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
-        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+        sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
+        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -345,33 +345,34 @@ class StitchPreparationSensor(_StitchPhaseSensor):
 
 
 class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
-    """Waits until the rows of a job are loaded into the destination.
+    """Waits until all rows of a job are loaded into the destination.
 
     The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
     :param started_after: wait for a job that started at or after this time (ISO 8601 string or datetime). The
-        default is the end of the run's data interval or else the time when the run was queued. (templated)
-    :param streams: wait only for these streams, by `stream_name`: a list, or a string that contains a JSON
-        list or names separated by commas. If None, the task waits for all streams that had rows. (templated)
+        default is the end of the run's data interval, or else the time when the run was queued. (templated)
+    :param streams: the streams to wait for, by `stream_name`. Pass a list, or a string that contains a JSON
+        list or comma-separated names. If None, the task waits for all streams that had rows. (templated)
     :param load_settle: number of seconds to wait after a stream's last load, if this load might not contain
-        the job's last batch. The wait restarts after a later load, and is longer if the gaps between the
-        stream's batches are long. If 0, the first load is accepted. (templated)
-    :param quiet_period: number of seconds to wait after the source's last load. If a stream has no load after
-        this wait and the extraction log contains no evidence of rows, the stream is assumed to have had no
-        rows. (templated)
+        the job's last batch. Each later load restarts this wait. The wait is longer if the gaps between the
+        stream's batches are long. If 0, the task accepts the stream's first load. (templated)
+    :param quiet_period: number of seconds to wait after the source's last load. If a stream has not been
+        loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
+        assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
-        that the job had no new rows (in `streams`, if set). The task writes its XCom before it is skipped.
+        that the job had no new rows. If `streams` is set, only these streams are checked. The task
+        writes its XCom before it is skipped.
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
-        sensor polls as often as the account's rate limit permits. In a worker, `poke_interval` applies.
+        sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
     :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        needed after some failures, and if there are `outlets`, `multiple_outputs` or listeners.
-    :param emit_assets: after loading, update the assets `stitch_source` of the source and `stitch_stream` of
-        each stream that had new rows (at most 50). Pass a list of streams to update only their assets. If
+        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
+    :param emit_assets: after loading, update the source's asset (`stitch_source`) and the assets of streams
+        with new rows (`stitch_stream`, at most 50). Pass a list of streams to update only their assets. If
         `emit_assets` is set, a worker ends the task even with `end_from_trigger`.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """

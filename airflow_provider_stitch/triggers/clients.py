@@ -1,4 +1,4 @@
-"""One client per connection, shared by all triggers of an event loop."""
+"""Clients for triggers. All triggers in an event loop share one client per connection."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 async def shared_client(stitch_conn_id: str) -> StitchClient:
-    """Return the client of a connection. Concurrent callers share one read of the connection.
+    """Return the client of a connection.
 
-    If a thousand triggers start at once, reading the connection for each trigger takes minutes.
+    Concurrent callers wait for a single read of the connection. If a thousand triggers started at once and
+    each trigger read the connection, the reads would take minutes.
     """
     shared = _shared_clients.setdefault(asyncio.get_running_loop(), {})
     if stitch_conn_id not in shared:

@@ -1,8 +1,8 @@
 """The part of StitchLoadTrigger that runs in the triggerer.
 
-There is one stream of polls per connection and one cursor per asset. Airflow calls
-`LoadStreamProducer.advance` when the events of a batch are in its database, and `advance` stores the cursors.
-If the triggerer is killed between these two steps, the loads are announced twice, but no load is lost.
+All watchers of a connection share one stream of polls, and each asset has one cursor. When the events from a
+batch are in Airflow's database, Airflow calls `LoadStreamProducer.advance`, which stores the cursors. If the
+triggerer is killed between these two steps, the loads are announced twice, but no load is lost.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CURSOR_KEY = "stitch_loads"
-"""Key of the cursor in an asset's state store."""
+"""Key under which an asset's state store contains the cursor."""
 
 
 class Watcher(Protocol):
@@ -61,7 +61,7 @@ class CursorStore:
         self._trigger = trigger
 
     async def read(self) -> LoadCursor | None:
-        """Return the stored cursor, or None if the asset has none.
+        """Return the stored cursor, or None if the asset has no cursor.
 
         :raises Exception: if Airflow cannot read the store.
         """
@@ -69,9 +69,9 @@ class CursorStore:
         return LoadCursor.from_dict(stored) if isinstance(stored, dict) and "since" in stored else None
 
     async def first_start(self, now: float) -> float:
-        """Return the time when this watcher first started, by the triggerer's clock.
+        """Return the time when this watcher first started, according to the triggerer's clock.
 
-        The first call stores `now` in place of the cursor. If the asset already has a cursor, return `now`.
+        The first call stores `now` in place of a cursor. If the asset already has a cursor, return `now`.
 
         :raises Exception: if Airflow cannot read or write the store.
         """
@@ -84,7 +84,7 @@ class CursorStore:
     async def write(self, cursor: LoadCursor) -> None:
         """Store a cursor.
 
-        :raises Exception: if Airflow cannot store it.
+        :raises Exception: if Airflow cannot store the cursor.
         """
         await self._call("set", CURSOR_KEY, cursor.to_dict())
 
@@ -98,7 +98,7 @@ class CursorStore:
 
 
 class Announcement(NamedTuple):
-    """A cursor to store when the events of a batch are in Airflow's database."""
+    """A cursor to store as soon as the events from a batch are in Airflow's database."""
 
     watcher: Hashable
     store: CursorStore
@@ -106,7 +106,7 @@ class Announcement(NamedTuple):
 
 
 async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> AsyncIterator[dict[str, Any]]:
-    """Yield an event's payload for each batch that contains new loads of a trigger's streams."""
+    """Yield the payload of an event for each batch with new loads of a trigger's streams."""
     watcher, interests = object(), interests_of(trigger.stitch_conn_id)
     interests.add(watcher, Interest(trigger.source, trigger.stream, trigger.poll_interval))
     announcer = Announcer(trigger, watcher)
@@ -116,8 +116,8 @@ async def announce(trigger: Watcher, batches: AsyncIterator[LoadBatch]) -> Async
             new_loads = await announcer.new_loads(batch)
             if new_loads:
                 yield payload(trigger, new_loads)
-                # The next line is not reached if this watcher is cancelled before Airflow has received the
-                # event.
+                # If this watcher is cancelled before Airflow has received the event, the next line does not
+                # run.
                 announcer.record(new_loads, batch)
     finally:
         interests.remove(watcher)
@@ -131,7 +131,7 @@ def payload(trigger: Watcher, new_loads: Mapping[str, datetime]) -> dict[str, An
 
 
 class Announcer:
-    """Decides for one watcher which loads to announce."""
+    """Decides which loads one watcher announces."""
 
     def __init__(self, trigger: Watcher, watcher: Hashable) -> None:
         self._trigger = trigger
@@ -144,16 +144,16 @@ class Announcer:
     async def start(self) -> None:
         """Store the time when this watcher first started.
 
-        The cursor is created after Stitch's first response, and the triggerer may be restarted before that,
-        for example while the token is wrong.
+        The first cursor is created after Stitch's first response. The triggerer may be restarted before that
+        response, for example while the token is wrong.
         """
         try:
             self._started_at = min(self._started_at, await self._store.first_start(self._started_at))
-        except Exception as error:  # noqa: BLE001 - Airflow would restart a failed watcher every 2 s
+        except Exception as error:  # noqa: BLE001 - if a watcher failed, Airflow would restart it every 2 s
             self._warn(error)
 
     async def new_loads(self, batch: LoadBatch) -> dict[str, datetime]:
-        """Return the time of the last load of each stream that has a new load."""
+        """For each stream with a new load, return the time of the stream's last load."""
         snapshot = batch.snapshots.get(self._trigger.source)
         if snapshot is None:
             return {}
@@ -172,15 +172,15 @@ class Announcer:
     async def _read_cursor(self, snapshot: LoadSnapshot) -> LoadCursor | None:
         """Return the stored cursor. If no cursor is stored, store the start time of the watcher as a cursor.
 
-        Return None if Airflow's state store fails. With the next snapshot, the store is read again. No load
-        is missed, because the list of loads still contains the last load of each stream.
+        Return None if Airflow's state store fails. The store is read again with the next snapshot. No load is
+        missed, because the list of loads still contains the last load of each stream.
         """
         try:
             cursor = await self._store.read()
             if cursor is None:
                 cursor = LoadCursor(self._start_in_stitch_time(snapshot))
                 await self._store.write(cursor)
-        except Exception as error:  # noqa: BLE001 - Airflow would restart a failed watcher every 2 s
+        except Exception as error:  # noqa: BLE001 - if a watcher failed, Airflow would restart it every 2 s
             self._warn(error)
             return None
         return cursor
@@ -196,13 +196,13 @@ class Announcer:
         self._has_failed = True
 
     def _start_in_stitch_time(self, snapshot: LoadSnapshot) -> datetime:
-        """Return the second in which this watcher started, by Stitch's clock."""
+        """Return the time when this watcher started, in whole seconds by Stitch's clock."""
         elapsed = max(0.0, snapshot.requested_at - self._started_at)
         return whole_second(snapshot.stitch_time - timedelta(seconds=elapsed))
 
 
 class LoadStreamProducer(SharedStreamProducer):
-    """Polls the account of a connection for all watchers of the connection in this triggerer.
+    """Polls the account of a connection, on behalf of all watchers of the connection in this triggerer.
 
     :param stitch_conn_id: id of the Airflow connection.
     """
@@ -230,8 +230,8 @@ class LoadStreamProducer(SharedStreamProducer):
     async def advance(self, batch: Sequence[AdvanceItem]) -> None:
         """Store the cursors of the assets whose events are in Airflow's database.
 
-        If Airflow could not store one event of a batch, no cursor of the batch is stored. The watcher that
-        failed starts again with its old cursor.
+        If Airflow could not store an event from a batch, no cursor from the batch is stored. The failed
+        watcher starts again with its old cursor.
         """
         for item in batch:
             if item.outcome.failed == 0:
@@ -266,7 +266,7 @@ def _new_session(client: StitchClient, log_warning: Callable[[str], None]) -> Ac
 
 
 def interests_of(stitch_conn_id: str) -> Interests:
-    """Return the interests of all watchers of a connection in the running event loop."""
+    """Return the interests of all watchers that use a connection in the running event loop."""
     by_connection = _interests.setdefault(asyncio.get_running_loop(), {})
     return by_connection.setdefault(stitch_conn_id, Interests())
 

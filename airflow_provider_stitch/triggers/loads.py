@@ -1,4 +1,4 @@
-"""StitchLoadTrigger: announce each load of a stream as an event of its asset.
+"""StitchLoadTrigger, which announces each load of a stream as an event of the stream's asset.
 
 This trigger needs Airflow 3.3 or later.
 
@@ -37,19 +37,19 @@ class StitchLoadTrigger(BaseEventTrigger):
     Use this trigger through `stitch_stream(..., watch=True)` or `stitch_source(..., watch=True)`.
 
     Each load is announced at least once, even if no triggerer is running when the rows are loaded. If a
-    stream is loaded several times between two polls, these loads cause one event. The payload of an event is
-    a dict with `source`, `stream` and `loaded_at` (ISO 8601, UTC, by Stitch's clock). If a load is announced
-    twice, both events contain the same `loaded_at`. With `stream=None` the dict contains `source`, `streams`
-    (the times of the new loads, by stream) and `loaded_at`, the latest of these times.
+    stream is loaded several times between two polls, these loads cause only one event. The payload of an
+    event is a dict with `source`, `stream` and `loaded_at` (ISO 8601, UTC, by Stitch's clock). If a load is
+    announced twice, both events contain the same `loaded_at`. With `stream=None` the dict contains `source`,
+    `streams` (the times of the new loads, by stream) and `loaded_at`, the latest of these times.
 
     In a triggerer, all watchers and deferred tasks of a connection share their polls. If requests to the
-    account fail, the trigger does not end, but waits and reads the connection again.
+    account fail, the trigger does not end. Instead, the trigger waits and then reads the connection again.
 
     :param source: the source's `name`.
     :param stream: the stream's name. If None, loads of all streams of the source are announced.
     :param stitch_conn_id: id of the Airflow connection.
-    :param poll_interval: minimum seconds between two polls that only watchers need. With the default of 60,
-        watchers use at most 10 of the account's 30 status requests in 10 minutes.
+    :param poll_interval: minimum number of seconds between two polls that no waiting task needs. With the
+        default of 60, watchers use at most 10 of the account's 30 status requests in 10 minutes.
     :param asset_uri: URI of the watched asset. If two assets have equal triggers, Airflow runs one trigger
         for both. To run a separate trigger for each asset, pass the URI of the asset.
     :raises ValueError: if an argument is invalid.
@@ -104,7 +104,7 @@ class StitchLoadTrigger(BaseEventTrigger):
     async def filter_shared_stream(
         self, shared_stream: AsyncIterator[LoadBatch]
     ) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each poll that has found new loads of this trigger's streams."""
+        """Yield an event for each poll that returns new loads of this trigger's streams."""
         from airflow_provider_stitch.triggers.load_stream import announce
 
         async for payload in announce(self, shared_stream):

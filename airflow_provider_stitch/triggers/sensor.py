@@ -1,8 +1,8 @@
-"""StitchSensorTrigger: a sensor that starts in the triggerer.
+"""StitchSensorTrigger, which runs a sensor that starts in the triggerer.
 
-The trigger does what the sensor does in a worker. An error may occur before the wait starts: for example, the
-triggerer cannot render a template, or the source is unknown. The trigger then hands the task over to a
-worker, which starts the sensor again and reports the error as usual.
+The trigger performs the same steps as the sensor in a worker. If an error occurs before the wait starts, the
+trigger hands the task over to a worker. For example, the triggerer may be unable to render a template, or the
+source may be unknown. The worker starts the sensor again and reports the error as usual.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.replication.rules.goal import Phase
 
-# The variables that templates may use. Some other variables need a request to which the triggerer of Airflow
-# 3.3 never responds, so a template that uses them would wait forever.
+# The context variables that templates may use. Some other variables require a request to which the triggerer
+# of Airflow 3.3 never responds, so a template with such a variable would wait forever.
 TEMPLATE_VARIABLES = frozenset(
     {"dag", "dag_run", "run_id", "task", "params", "macros", "conn", "var", "task_instance_key_str"}
     | {"logical_date", "data_interval_start", "data_interval_end"}
@@ -38,10 +38,11 @@ TEMPLATE_VARIABLES = frozenset(
 class StitchSensorTrigger(StitchPhaseTrigger):
     """Determines the goal of a sensor and waits for it.
 
-    The arguments have the same names as the sensor's arguments, because Airflow 3.3 and later render their
-    templates before `run`. StitchPhaseTrigger documents `time_limit`, `resume_state` and `end_options`.
+    The arguments have the same names as the sensor's arguments, because Airflow 3.3 and later render the
+    templates in these arguments before `run`. StitchPhaseTrigger documents the arguments `time_limit`,
+    `resume_state` and `end_options`.
 
-    :param grace_seconds: seconds from the sensor's own timeout to the later timeout of Airflow.
+    :param grace_seconds: number of seconds from the sensor's own timeout to Airflow's later timeout.
     """
 
     is_deferred_by_worker = False
@@ -74,7 +75,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self.phase = phase
         self.source = source
         self.job_name = job_name
-        # This value is determined before rendering, because a template may be rendered to an empty string.
+        # Determine this value before rendering, because a template may render to an empty string.
         self.is_for_job = job_name is not None
         self.started_after = started_after
         self.streams = streams
@@ -106,7 +107,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         )
 
     def render_template_fields(self, context: Any, jinja_env: Any = None) -> None:
-        """Render the arguments. Airflow 3.3 and later call this method before `run`."""
+        """Render the templates in the arguments. Airflow 3.3 and later call this method before `run`."""
         from jinja2 import StrictUndefined  # noqa: PLC0415 - only this method needs Jinja
 
         self._context = context
@@ -121,7 +122,11 @@ class StitchSensorTrigger(StitchPhaseTrigger):
             self._render_error = error
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait and yield the outcome, or an event after which a worker starts with the same deadline."""
+        """Wait and yield the outcome.
+
+        If the wait cannot start, yield an event after which a worker starts the sensor with the same
+        deadline.
+        """
         self.deadline = self._deadline()
         try:
             await self._prepare()
@@ -180,16 +185,17 @@ class StitchSensorTrigger(StitchPhaseTrigger):
 
 
 def _airflow2_context(task_instance: Any) -> Mapping[str, Any]:
-    """Return the variables of a task's context that describe the run, from Airflow 2's task instance."""
+    """Return the context variables that describe a task's run, based on a task instance of Airflow 2."""
     dag_run = task_instance.dag_run
     return {"dag_run": dag_run, "data_interval_end": dag_run.data_interval_end}
 
 
 class _TemplateTaskInstance:
-    """The part of a task instance that templates may use.
+    """The attributes of a task instance that templates may use.
 
     By default, Airflow's `xcom_pull` requests the XComs of all instances that a mapped task may have, and the
-    triggerer never responds to this request. This `xcom_pull` assumes by default that the task is not mapped.
+    triggerer never responds to this request. By default, the `xcom_pull` of this class assumes that the task
+    is not mapped.
     """
 
     def __init__(self, task_instance: Any) -> None:

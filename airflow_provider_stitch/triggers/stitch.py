@@ -1,4 +1,4 @@
-"""StitchPhaseTrigger: wait for one phase of a replication job in the triggerer."""
+"""StitchPhaseTrigger, which waits for one phase of a replication job in the triggerer."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.client import StitchClient
     from airflow_provider_stitch.replication.polling.caller import Clock
 
-# Minimum seconds from the start of a trigger to its event. An earlier event could queue the task again before
-# the scheduler has processed the exit of the worker that deferred the task. The scheduler would then fail the
-# task: "the task instance's state attribute is queued". docs/explanation/idempotency.md shows the
-# measurement.
+# Minimum seconds from the start of a trigger to its event. After an earlier event, Airflow could queue the
+# task again before the scheduler has processed the exit of the worker that deferred the task. The scheduler
+# would then fail the task: "the task instance's state attribute is queued". docs/explanation/idempotency.md
+# shows the measurement.
 EVENT_DELAY = 20.0
 
 
@@ -57,7 +57,8 @@ class StitchPhaseTrigger(BaseTrigger):
     """Waits until a phase of a replication job has ended, and yields one event.
 
     The event is a dict that contains the outcome and `resume_state`. Airflow stores the arguments of the
-    trigger in its database. The access token is not an argument, because the trigger reads the connection.
+    trigger in its database. The access token is not an argument, because the trigger reads the token from the
+    connection.
 
     :param stitch_conn_id: id of the Airflow connection.
     :param goal: the goal to wait for, as a dict from `Goal.to_dict`. Pass None if a subclass sets the goal
@@ -75,7 +76,7 @@ class StitchPhaseTrigger(BaseTrigger):
     """
 
     clock: ClassVar[Clock] = SYSTEM_CLOCK
-    #: Whether a worker deferred the task. This worker may still be running when the trigger starts.
+    #: Whether a worker deferred the task. That worker may still be running when the trigger starts.
     is_deferred_by_worker: ClassVar[bool] = True
 
     _waiter: Waiter | None = None
@@ -136,14 +137,14 @@ class StitchPhaseTrigger(BaseTrigger):
                 stop_succeeded = await self._stop(self.goal)
             await self._delay_event(earliest_event_at)
         except asyncio.CancelledError:
-            # Before Airflow 3.3, a trigger is also cancelled when a user has ended its task.
+            # Before Airflow 3.3, this trigger may also be cancelled because a user has ended its task.
             if not AIRFLOW_CALLS_ON_KILL:
                 await self.on_kill()
             raise
         payload = outcome.to_dict()
         if stop_succeeded is not None:
-            # The worker must not send another stop request, because it could stop a later job of this source
-            # that another task has started.
+            # The worker must not send another stop request, because the request could stop a later job for
+            # this source that another task has started.
             payload["stop_succeeded"] = stop_succeeded
         task_end = await self._end_task(outcome)
         yield self._event(payload) if task_end is None else task_end
@@ -172,9 +173,9 @@ class StitchPhaseTrigger(BaseTrigger):
             await self.clock.sleep(max(0.0, earliest_event_at - self.clock.time()))
 
     async def _end_task(self, outcome: Outcome) -> TriggerEvent | None:
-        """Write the log and XCom as a worker would, and return the event that ends the task.
+        """Write the log and XCom in the same way as a worker, and return the event that ends the task.
 
-        Return None if a worker must end the task.
+        Return None if only a worker can end the task.
         """
         # A trigger without an id runs in `dag.test()`, which continues the task after any event.
         if self.end_options is None or self.trigger_id is None:
@@ -199,7 +200,7 @@ class StitchPhaseTrigger(BaseTrigger):
         return TriggerEvent(event)  # type: ignore[no-untyped-call]  # untyped in Airflow
 
     async def _refresh_token(self, waiter: Waiter) -> bool:
-        """Replace a waiter's client and return True, if the connection has changed."""
+        """If the connection has changed, replace the waiter's client and return True."""
         try:
             client = await shared_client(self.stitch_conn_id)
         except (AirflowNotFoundException, StitchConfigurationError):
@@ -220,9 +221,10 @@ class StitchPhaseTrigger(BaseTrigger):
     # --- Stopping the job -------------------------------------------------------------------------------
 
     async def on_kill(self) -> None:
-        """Stop the job if this task started it and a user has cleared or marked the deferred task.
+        """Stop the job if the task started the job and a user has ended the deferred task.
 
-        Airflow 3.3 and later call this method. In earlier versions, `run` calls this method if the trigger is
+        A user can end the task by clearing it, or by marking it as failed or successful. Airflow 3.3 and
+        later call this method. On earlier versions of Airflow, `run` calls this method if the trigger is
         cancelled.
         """
         if self.stop_on_kill and self.goal.job_name is not None:
@@ -230,7 +232,7 @@ class StitchPhaseTrigger(BaseTrigger):
             await wait_ignoring_cancellation(self._stop_task)
 
     async def cleanup(self) -> None:
-        """Wait until `on_kill` has finished, because Airflow may have stopped waiting for it.
+        """Wait until `on_kill` has finished, because Airflow may not wait for `on_kill` any more.
 
         Airflow calls `on_kill` in `asyncio.wait_for`. Before Python 3.12, `wait_for` returns if the trigger
         is cancelled again while `on_kill` runs. Airflow closes the task's log when this trigger ends, so the
@@ -258,7 +260,7 @@ class StitchPhaseTrigger(BaseTrigger):
         await self._stop(goal)
 
     async def _stop(self, goal: Goal) -> bool:
-        """Stop the job if it has not ended yet. Return whether the job is no longer running."""
+        """Stop the job if the job has not ended yet. Return whether the job is no longer running."""
         waiter = self._waiter
         deadline = time.time() + KILL_TIMEOUT
         try:
@@ -266,7 +268,7 @@ class StitchPhaseTrigger(BaseTrigger):
                 session = await self._session(deadline, KILL_TIMEOUT_NAME)
                 observations = None
             else:
-                # The connection may have been deleted, but the waiter's client still works.
+                # Use the waiter's client, which still works if the connection has been deleted.
                 session = _session_for(waiter.session.client, deadline, KILL_TIMEOUT_NAME)
                 observations = waiter.observations
             stopped = await stop_job(session, goal, observations=observations)
@@ -280,8 +282,8 @@ class StitchPhaseTrigger(BaseTrigger):
 def _parse_goal(fields: dict[str, Any]) -> Goal:
     """Return a goal that this or another version of the provider has stored.
 
-    :raises TypeError: if this version cannot read the goal. Airflow fails the task if it receives a
-        TypeError. Any other exception would stop the triggerer.
+    :raises TypeError: if this version cannot read the goal. If a trigger raises a TypeError here, Airflow
+        fails only its task. Any other exception would stop the triggerer.
     """
     try:
         return Goal.from_dict(fields)

@@ -1,7 +1,7 @@
 """XCom keys, times and options that workers and the triggerer share.
 
 Operators, sensors and triggers import this module. This module is part of the `triggers` package, because
-triggers must not import operators or sensors, and it imports nothing from this project.
+triggers must not import operators or sensors. The module imports nothing from this project.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 LINK_KEY = "_link_StitchSourceLink"
-"""XCom key of the URL of the source's page. Airflow 3 reads the task's link from this XCom."""
+"""Key of the XCom with the URL of the source's page. Airflow 3 reads the task's link from this XCom."""
 
 JOB_NAME_KEY = "job_name"
-"""XCom key of the job name. A task writes this XCom as soon as the name is known."""
+"""Key of the XCom with the job name. A task writes this XCom as soon as it knows the name of its job."""
 
 # Seconds during which a request to stop the job of a killed task is retried. Airflow cancels a trigger's
 # `on_kill` after 30 s.
 KILL_TIMEOUT = 20.0
 
 KILL_TIMEOUT_NAME = "time to stop its job"
-"""Name of `KILL_TIMEOUT` in error messages."""
+"""Name of the time limit `KILL_TIMEOUT` in error messages."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def no_rows_message(result: Mapping[str, Any]) -> str:
 
 
 def run_started_at(context: Mapping[str, Any]) -> datetime | None:
-    """Return the end of the run's data interval, or the time when a run without an interval was queued."""
+    """Return the end of a run's data interval, or the time when a run without an interval was queued."""
     dag_run: Any = context["dag_run"]
     started_at: datetime | None = (
         context.get("data_interval_end") or getattr(dag_run, "queued_at", None) or dag_run.start_date

@@ -1,4 +1,4 @@
-"""End a task in the triggerer, without a worker that returns the result or raises the error."""
+"""Functions that end a task in the triggerer, without a worker to return the result or raise the error."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 def end_event(
     outcome: Outcome, options: TaskEndOptions, *, retries: bool = RETRIES_FROM_TRIGGERER
 ) -> BaseTaskEndEvent | None:
-    """Return the event that ends the task as a worker would, or None if only a worker can end it.
+    """Return the event that ends the task the way a worker would, or None if the task needs a worker.
 
     If a task fails in the triggerer and has retries left, Airflow always applies its own rule for retries. If
     a task has retries left, only a worker can fail it without a retry.
 
-    :param retries: whether this version of Airflow retries a task that failed in the triggerer.
+    :param retries: whether this version of Airflow retries tasks that failed in the triggerer.
     """
     if outcome.error is None:
         is_skipped = options.skip_if_no_rows and outcome.had_no_rows
@@ -52,9 +52,9 @@ def failure_message(error: dict[str, Any], options: TaskEndOptions) -> str:
 
 
 async def push_xcom(task_instance: Any, key: str, value: Any) -> None:
-    """Write an XCom as a worker would.
+    """Write an XCom in the same way as a worker.
 
-    An end event can contain XComs as well, but Airflow 3 would store their values as JSON strings.
+    An end event can also contain XComs, but Airflow 3 would store the values of these XComs as JSON strings.
     """
     await sync_to_async(XCom.set)(
         key=key,

@@ -1,6 +1,6 @@
 """Capabilities of the triggerer in the installed version of Airflow.
 
-Airflow has no setting that reports these capabilities, so this module derives them from the version. Sensors
+Airflow does not report these capabilities, so this module derives them from Airflow's version number. Sensors
 and triggers import this module. This module is part of the `triggers` package, because triggers must not
 import sensors.
 
@@ -8,7 +8,7 @@ import sensors.
 - Airflow 3.0 to 3.2 cannot start a task in the triggerer.
 - Airflow 3.3 and later can start a task in the triggerer and render its templates there.
 - A trigger can end a task in all versions. Airflow 3.3.1 and later retry a task that failed in the triggerer.
-  In earlier versions the failure is final.
+  In earlier versions, a failure in the triggerer is final.
 - In Airflow 3.3 and later, triggers can share a stream of events, and an asset has a state store.
 """
 

@@ -1,1 +1,1 @@
-"""The part of the provider that runs in Airflow's API server: the receiver of Stitch's webhooks."""
+"""The receiver of Stitch's webhooks, which runs in Airflow's API server."""

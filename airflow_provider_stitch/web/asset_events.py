@@ -1,4 +1,4 @@
-"""Read the webhook secret of a connection, and store webhooks as asset events in Airflow's database.
+"""Functions that read the webhook secret of a connection, and store webhooks as asset events.
 
 Providers may use Airflow's database only in the API server. Airflow has no public function that creates an
 asset event for a plugin, so this module calls the function that the REST API calls.
@@ -35,16 +35,16 @@ log = logging.getLogger(__name__)
 
 CONNECTION_TYPE = "stitch"
 
-# Time during which a repeated delivery is recognized. Stitch repeats a webhook up to five times, but does not
-# document the pauses between the deliveries.
+# Time during which a repeated delivery of a webhook is recognized. Stitch sends a failed webhook up to five
+# more times, but does not document the pauses between the deliveries.
 REPEATED_WITHIN = timedelta(days=2)
 
 
 class DatabaseUnavailableError(Exception):
-    """Airflow's database could not be used.
+    """A query to Airflow's database failed.
 
-    The message contains only the class of the original error, because a database driver may quote the
-    parameters of a statement.
+    The message contains only the class of the original error, because the original message may quote the
+    parameters of an SQL statement.
     """
 
 
@@ -54,7 +54,7 @@ def read_secret(connection_id: str) -> str:
     :raises DatabaseUnavailableError: if Airflow's database cannot be read.
     """
     with _session() as session:
-        # Use the database first, because Airflow reports a connection as missing if the database is down.
+        # Query the database first, because Airflow reports a connection as missing if the database is down.
         session.execute(select(1))
     try:
         connection = Connection.get_connection_from_secrets(connection_id)
@@ -68,7 +68,8 @@ def store_event(connection_id: str, load: PostLoad) -> str:
     """Store a load as an event of its stream's assets, unless the load is already stored.
 
     :return: a message for the response.
-    :raises DatabaseUnavailableError: if Airflow's database fails. No event is stored in this case.
+    :raises DatabaseUnavailableError: if a query to Airflow's database fails. In this case, no event is
+        stored.
     """
     with _translating_errors():
         for attempt in run_with_db_retries():
@@ -85,7 +86,8 @@ def _find_assets(connection_id: str, load: PostLoad, session: Session) -> Sequen
     """Return the ids of the active assets of a load's stream.
 
     Stitch does not document whether a webhook contains a source's `name` or its display name. This function
-    first looks for an asset with the name in the webhook, and then regards the name as a display name.
+    first looks for an asset whose source has the `name` in the webhook. If there is no such asset, the
+    function treats the name as a display name.
     """
     uri = stream_uri(connection_id, load.integration_name, load.stream)
     is_active = AssetModel.active.has()
@@ -111,14 +113,15 @@ def _normalized_parts(uri: str) -> tuple[str, str] | None:
 
 
 def _normalized(source: str) -> str:
-    """Return a normalized name, which is the same for a source's `name` and its display name."""
+    """Return a normalized form, which is the same for a source's `name` and for its display name."""
     return re.sub(r"[\W_]+", "_", source.lower()).strip("_")
 
 
 def _store_once(asset_id: int, load: PostLoad, session: Session) -> bool:
-    """Store the event of an asset, unless it is already stored. Return whether the event was new."""
-    # This update changes no value, but locks the row until the end of the transaction. A concurrent delivery
-    # of the same webhook waits for the lock, and then finds the event. SQLite locks its whole database.
+    """Store an event for an asset, unless the event is already stored. Return whether the event was new."""
+    # This update changes no value, but locks the row of the asset until the end of the transaction. A
+    # concurrent delivery of the same webhook waits for the lock, and then finds the stored event. SQLite
+    # locks its whole database.
     session.execute(
         update(AssetModel).where(AssetModel.id == asset_id).values(updated_at=AssetModel.updated_at)
     )

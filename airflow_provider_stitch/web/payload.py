@@ -1,6 +1,6 @@
 """Pure functions that parse the payload of a post-load webhook.
 
-Source: Stitch documentation, "Post-load webhooks".
+See "Post-load webhooks" in the Stitch documentation.
 """
 
 from __future__ import annotations
@@ -16,27 +16,30 @@ from airflow_provider_stitch.connect.objects import parse_time
 if TYPE_CHECKING:
     from datetime import datetime
 
-# The largest integer that Airflow's databases can store. A larger number cannot be a count of rows.
+# The largest integer that Airflow's databases can store. A larger value is not a valid number of rows.
 MAX_ROWS = 2**63 - 1
 
 
 class InvalidPayloadError(Exception):
-    """A request's body is not the payload of a post-load webhook. The message contains the reason."""
+    """The body of a request is not the payload of a post-load webhook.
+
+    The error message contains the reason.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class PostLoad:
     """One load of one stream, as Stitch reports it after the load."""
 
-    integration_name: str  #: the source's `name` or display name; Stitch does not document which
+    integration_name: str  #: `name` or display name of the source; Stitch does not document which
     stream: str  #: name of the root table in the source
     rows: int | None  #: number of rows that were loaded into the root table
     rows_rejected: int | None
-    max_time_extracted: datetime | None  #: when the last row was extracted (UTC)
-    delivery: str  #: SHA-256 of the body, in hexadecimal; the same for each delivery of one webhook
+    max_time_extracted: datetime | None  #: when the last row of the load was extracted (UTC)
+    delivery: str  #: SHA-256 of the request's body, in hexadecimal; equal for all deliveries of one webhook
 
     def to_extra(self) -> dict[str, Any]:
-        """Return the `extra` of the asset event."""
+        """Return the `extra` for the asset event that announces this load."""
         at = self.max_time_extracted
         return {
             "from_stitch_hook": True,
@@ -71,7 +74,10 @@ def parse_payload(body: bytes) -> PostLoad:
 
 
 def _root_table(data: dict[str, Any], stream: str) -> dict[str, Any]:
-    """Return the stream's root table. Stitch may load arrays in the stream's rows into further tables."""
+    """Return the root table of the load's stream.
+
+    Stitch may load arrays in the stream's rows into further tables.
+    """
     tables = data.get("tables")
     if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
         raise InvalidPayloadError("`tables` is not an array of objects.")

@@ -1,7 +1,7 @@
 """The Airflow plugin that mounts the receiver of Stitch's webhooks in the API server.
 
-Airflow loads plugins in all its processes, so this module imports the receiver only when the first request
-arrives.
+Airflow loads plugins in all of its processes, so this module does not import the receiver until the first
+request arrives.
 """
 
 from __future__ import annotations

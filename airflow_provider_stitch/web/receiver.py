@@ -1,4 +1,6 @@
-"""Receive Stitch's post-load webhooks: `POST /stitch/hooks/<connection id>?token=<secret>`.
+"""The ASGI application that receives Stitch's post-load webhooks:
+
+`POST /stitch/hooks/<connection id>?token=<secret>`.
 
 Stitch does not sign webhooks or send custom headers, so the URL contains a secret. The secret is a query
 parameter named `token`, because Airflow masks this parameter in its access log. Airflow does not authenticate
@@ -40,8 +42,8 @@ MAX_BODY = 1_000_000  #: bytes
 # A shorter secret could be guessed.
 MIN_SECRET_LENGTH = 20
 
-# Airflow's connection ids are not longer than MAX_ID_LENGTH, and a secret is hardly longer than
-# MAX_TOKEN_LENGTH.
+# Airflow's connection ids have at most MAX_ID_LENGTH characters. A longer secret than MAX_TOKEN_LENGTH is
+# unlikely.
 MAX_ID_LENGTH = 250
 MAX_TOKEN_LENGTH = 1000
 
@@ -58,7 +60,7 @@ async def respond(scope: Message, receive: Receive, send: Send) -> None:
     except DatabaseUnavailableError as error:
         log.warning("Could not store a webhook; Stitch will send it again: %s", error)
         status, text = 503, "Airflow's database is unavailable. Send the webhook again later."
-    except Exception as error:  # noqa: BLE001 - Airflow would log local variables, such as the secret
+    except Exception as error:  # noqa: BLE001 - Airflow would log the secret in a traceback
         log.warning("Could not store a webhook; Stitch will send it again: %s", type(error).__name__)
         status, text = 500, "Airflow could not process the webhook. Send it again later."
     await _send(send, status, text)
@@ -82,8 +84,8 @@ async def _receive(scope: Message, receive: Receive) -> tuple[int, str]:
 def _is_authorized(connection_id: str, token: str) -> bool:
     """Return whether a token is the webhook secret of a connection.
 
-    The connection is always read and the digests are always compared. The response time therefore does not
-    depend on whether the connection id or the token is wrong.
+    This function always reads the connection and always compares the digests. The response time therefore
+    does not reveal whether the connection id or the token is wrong.
     """
     secret = read_secret(connection_id)
     is_long_enough = len(secret) >= MIN_SECRET_LENGTH
@@ -103,7 +105,7 @@ def _digest(text: str) -> bytes:
 
 
 def _connection_id(scope: Message) -> str:
-    """Return the part of the path after the prefix, or an empty string if the part cannot be an id."""
+    """Return the connection id in a path, or an empty string if the path contains no possible id."""
     path: str = scope["path"]
     path = path.removeprefix(scope.get("root_path", ""))
     name = unquote(path).strip("/")
@@ -111,7 +113,7 @@ def _connection_id(scope: Message) -> str:
 
 
 def _token(scope: Message) -> str:
-    """Return the query parameter `token`, or an empty string if the URL contains no or several tokens."""
+    """Return the query parameter `token`, or an empty string unless the URL contains exactly one token."""
     try:
         query = scope["query_string"].decode("ascii")
         tokens = parse_qs(query, max_num_fields=10).get("token", [])
@@ -121,7 +123,7 @@ def _token(scope: Message) -> str:
 
 
 async def _read_body(scope: Message, receive: Receive) -> bytes | None:
-    """Return the body of a request, or None if it is too large."""
+    """Return the body of a request, or None if the body is too large."""
     lengths = [value for name, value in scope["headers"] if name == b"content-length"]
     if any(not value.isdigit() or int(value[:12]) > MAX_BODY for value in lengths):
         return None

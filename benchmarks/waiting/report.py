@@ -12,7 +12,7 @@ from benchmarks.waiting.measurement import Measurement, Stall
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_REQUESTS = 30  #: maximum requests in any 10 minutes. Source: Stitch Connect API, "Rate limits"
+MAX_REQUESTS = 30  #: Stitch's limit on requests in any 10 minutes
 MAX_STALL = 0.050  #: seconds
 MAX_MEMORY = 10_000  #: maximum bytes per waiting task, in addition to the memory of an idle trigger
 

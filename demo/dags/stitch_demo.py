@@ -17,7 +17,7 @@ with DAG(dag_id="stitch_demo", schedule=None, tags=["stitch"], doc_md=__doc__):
 
     @task
     def transform(replicated: dict[str, Any]) -> list[str]:
-        """Return the models to rebuild: one per stream with new rows."""
+        """Return the names of the models to rebuild, one for each stream with new rows."""
         return [f"stg_{replicated['source_name']}__{stream}" for stream in replicated["streams"]]
 
     transform(replicate.output)

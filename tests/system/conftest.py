@@ -14,8 +14,8 @@ from tests.system.harness import Airflow, Run, running_airflow
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Duration of a job, in seconds of the emulator's clock. The duration exceeds that of any test, unless the
-#: test advances the clock.
+#: Duration of a job, in seconds of the emulator's clock. A job lasts longer than any test, unless the test
+#: advances the clock.
 VERY_LONG = 20 * 3600.0
 
 

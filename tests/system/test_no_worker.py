@@ -12,8 +12,8 @@ from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
 
 #: Number of workers that Airflow needs to start a sensor with templates. Before Airflow 3.3, such a sensor
-#: starts in a worker, but ends in the triggerer. Tests compare the number of workers with this constant. They
-#: do not check the try numbers, because Airflow may lose a try before a worker starts.
+#: starts in a worker, but ends in the triggerer. Tests compare the number of workers with this constant. The
+#: tests do not check try numbers, because Airflow may lose a try before a worker starts.
 WORKER_COUNT = 0 if RENDERS_IN_TRIGGERER else 1
 FAILING_JOB = JobPlan(tap_exit_status=1, tap_description="no such table")
 

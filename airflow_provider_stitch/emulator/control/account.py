@@ -77,7 +77,7 @@ class EmulatedAccount(SourceControl, JobControl):
     def allow_cron(self, allowed: bool) -> None:  # noqa: FBT001
         """Set whether the account's pricing plan includes cron schedules.
 
-        Without cron schedules, cron expressions are rejected.
+        If the plan does not include cron schedules, Stitch rejects cron expressions.
         """
         with self._state.locked():
             self._account.pricing_plan.cron = allowed
@@ -95,8 +95,8 @@ class EmulatedAccount(SourceControl, JobControl):
     def allow_source_type(self, type: str, allowed: bool) -> None:  # noqa: A002, FBT001
         """Set whether the account's pricing plan includes a source type.
 
-        :raises ValueError: if Stitch does not document the type and ``plan_new_sources`` was not called for
-            the type.
+        :raises ValueError: if the source type is neither documented by Stitch nor planned with
+            ``plan_new_sources``.
         """
         with self._state.locked():
             check_source_type(type, self._account.new_source_plans)
@@ -147,10 +147,10 @@ class EmulatedAccount(SourceControl, JobControl):
             return [copy.deepcopy(w) for w in self._state.outbox.webhooks if w.client_id == self.client_id]
 
     def settle_webhooks(self, timeout: float = 10.0) -> list[Webhook]:
-        """Wait until all webhooks that are due have been sent, then return all webhooks of the account.
+        """Wait until all due webhooks have been sent, then return all webhooks of the account.
 
         :param timeout: how long to wait, in real seconds.
-        :raises TimeoutError: if a receiver does not respond in time.
+        :raises TimeoutError: if a webhook receiver does not respond in time.
         """
         deadline = time.monotonic() + timeout
         while True:
@@ -166,7 +166,7 @@ class EmulatedAccount(SourceControl, JobControl):
     def enforce_limit(self, enforced: bool = True) -> None:  # noqa: FBT001, FBT002
         """Set whether requests that exceed the rate limit of 30 requests in 10 minutes return 429.
 
-        By default, the limit is not enforced, because Stitch does not enforce it.
+        By default, the rate limit is not enforced, because Stitch does not enforce it.
         """
         with self._state.locked():
             self._state.limits[self.client_id].enforced = enforced
@@ -178,5 +178,5 @@ class EmulatedAccount(SourceControl, JobControl):
             return [r for r in self._state.requests if r.counted and r.client_id == self.client_id]
 
     def busiest_window(self) -> int:
-        """Return the maximum number of requests that counted against the limit in 10 virtual minutes."""
+        """Return the highest number of rate-limited requests within any 10 virtual minutes."""
         return request_log.busiest_window(request.at for request in self.limited_requests)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class AccountControl:
-    """Base class that provides access to one account while the emulator's state is locked."""
+    """Base class for methods that lock the emulator's state and access one account."""
 
     def __init__(self, state: EmulatorState, account: Account) -> None:
         self._state = state

@@ -24,18 +24,18 @@ class JobRecord:
     job_name: str
     source_id: int
     start_time: datetime
-    completion_time: datetime | None  #: end of the job, or None while the job is running
+    completion_time: datetime | None  #: when the job ended, or None while the job is running
     started_by: StartedBy  #: what started the job: ``api``, ``schedule`` or ``test``
     stopped: bool  #: whether a request or a test stopped the job
 
 
 class JobControl(AccountControl):
-    """The methods of an emulated account that control jobs and loads."""
+    """Methods that control the jobs and loads of an emulated account."""
 
     # Jobs
 
     def plan_next_job(self, source_id: int, plan: JobPlan) -> None:
-        """Plan the next job of a source. Each further call plans the job after the last planned job."""
+        """Plan the next job for a source. If this method is called again, it plans the job after that."""
         with self._source(source_id) as (source, _):
             self._account.jobs.plan_next(source, plan)
 
@@ -45,11 +45,11 @@ class JobControl(AccountControl):
             self._account.jobs.plan_all(source, plan)
 
     def start_job(self, source_id: int, plan: JobPlan | None = None, **changes: Any) -> JobRecord:
-        """Start a job as Stitch's scheduler or another user would.
+        """Start a job in the same way as Stitch's scheduler or another user.
 
-        :param plan: the plan of the job. If None, the next plan of the source is used.
+        :param plan: the plan of the job. If None, the next planned job of the source is used.
         :param changes: fields of the plan to override, such as ``tap_exit_status=1``.
-        :raises ValueError: if a job of the source is running, or if sources of this type have no jobs.
+        :raises ValueError: if the source already has a running job, or if sources of this type have no jobs.
         """
         with self._source(source_id) as (source, now):
             _check_has_jobs(source)
@@ -63,7 +63,7 @@ class JobControl(AccountControl):
     ) -> JobRecord:
         """Add a job that has already ended, including its loads.
 
-        :param plan: the plan of the job. If None, the next plan of the source is used.
+        :param plan: the plan of the job. If None, the next planned job of the source is used.
         :param seconds_ago: how many virtual seconds ago the job ended.
         :param changes: fields of the plan to override, such as ``tap_exit_status=1``.
         :raises ValueError: if the job would overlap another job of the source, or if sources of this type
@@ -88,7 +88,7 @@ class JobControl(AccountControl):
         return replace(plan, **changes)
 
     def stop_job(self, source_id: int) -> JobRecord | None:
-        """Stop the running job as another user would.
+        """Stop the running job in the same way as another user.
 
         :return: the stopped job, or None if no job was running.
         """
@@ -121,15 +121,12 @@ class JobControl(AccountControl):
             self._account.load_list.start_outage(source, source.stream(stream), since, message)
 
     def clear_load_error(self, source_id: int, stream: str) -> None:
-        """Make loads of a stream succeed again.
-
-        Rows that have waited for at most 30 days are loaded immediately.
-        """
+        """End the load error of a stream. Rows that have waited for at most 30 days load immediately."""
         with self._source(source_id) as (source, now):
             self._account.load_list.end_outages(source, source.stream(stream), now)
 
     def record_load(self, source_id: int, stream: str, *, seconds_ago: float = 0.0) -> None:
-        """Record a load without a job, such as a load of an Import API source or a load before the test.
+        """Record a load without a job, such as a load for an Import API source or a load before the test.
 
         :param seconds_ago: how many virtual seconds ago the rows were loaded.
         """

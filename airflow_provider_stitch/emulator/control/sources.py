@@ -30,7 +30,7 @@ class SourceRecord:
 
 
 class SourceControl(AccountControl):
-    """The methods of an emulated account that control sources and destinations."""
+    """Methods that control the sources and destinations of an emulated account."""
 
     # Sources
 
@@ -40,7 +40,7 @@ class SourceControl(AccountControl):
         *,
         streams: Mapping[str, int | EmulatedStream],
         display_name: str | None = None,
-        type: str = "platform.github",  # noqa: A002 - the name is the same as in Stitch
+        type: str = "platform.github",  # noqa: A002 - Stitch's API uses the same parameter name
         job: JobPlan | None = None,
         schedule_minutes: float | None = None,
         paused: bool = False,
@@ -51,13 +51,15 @@ class SourceControl(AccountControl):
     ) -> int:
         """Add a source and return its id.
 
-        :param streams: the number of rows per job, or an ``EmulatedStream``, by ``tap_stream_id``.
+        :param streams: the streams by ``tap_stream_id``. Each value is a number of rows per job or an
+            ``EmulatedStream``.
         :param type: a documented type, a webhook type, or a type for which ``plan_new_sources`` was called.
-        :param job: the plan of all jobs of this source.
+        :param job: the plan for all jobs of this source.
         :param schedule_minutes: the interval between scheduled jobs. The property ``cron_expression``
             overrides the interval. The property ``anchor_time`` applies to intervals of at least 60 minutes.
-        :param check: the plan of a check that starts now. If None, the last check succeeded a day ago.
-        :raises ValueError: if an argument is invalid, or if the name or the id is in use.
+        :param check: the plan of a connection check that starts now. If None, the last check succeeded a day
+            ago.
+        :raises ValueError: if an argument is invalid, or if another source has the same name or id.
         """
         with self._state.locked() as now:
             return self._account.add_source(
@@ -90,8 +92,8 @@ class SourceControl(AccountControl):
 
         Import API and webhook sources have no discovery, so their new streams are visible immediately.
 
-        :param streams: the new streams, as in :meth:`add_source`. A stream that is given as a number of rows
-            is not selected.
+        :param streams: the new streams, as in :meth:`add_source`. If only a number of rows is given for a
+            stream, the stream is not selected.
         """
         with self._source(source_id) as (source, _):
             extracted = source.kind.has_extractions
@@ -102,7 +104,7 @@ class SourceControl(AccountControl):
 
     def plan_new_sources(
         self,
-        type: str,  # noqa: A002 - the name is the same as in Stitch
+        type: str,  # noqa: A002 - Stitch's API uses the same parameter name
         *,
         streams: Mapping[str, int | EmulatedStream] | None = None,
         job: JobPlan | None = None,
@@ -110,13 +112,14 @@ class SourceControl(AccountControl):
     ) -> None:
         """Plan the sources of a type that will be created through the API.
 
-        :param type: the type of these sources, which may be a type that Stitch does not document.
-        :param streams: the streams that discovery finds. A stream that is given as a number of rows is not
-            selected. If None, the streams of an earlier call or the default streams of the type are used.
-        :param job: the plan of all jobs of these sources. If None, the plan of an earlier call or the default
-            plan is used.
-        :param check: the plan of the first connection check of one of these sources. Each call can add a plan
-            of one check. A check without a plan succeeds.
+        :param type: the source type. Types that Stitch does not document are allowed.
+        :param streams: the streams that discovery finds. If only a number of rows is given for a stream, the
+            stream is not selected. If None, the streams of an earlier call or the default streams of the type
+            are used.
+        :param job: the plan for all jobs of these sources. If None, the plan of an earlier call or the
+            default plan is used.
+        :param check: the plan for the first connection check of one new source. Call this method again to
+            plan the check of a further source. A check without a plan succeeds.
         :raises ValueError: if sources of this type have no extractions.
         """
         if not source_type(type).has_extractions:
@@ -146,24 +149,24 @@ class SourceControl(AccountControl):
             source.updated_at = now
 
     def delete_source(self, source_id: int) -> None:
-        """Delete a source as a user would. The API still returns the source."""
+        """Delete a source in the same way as a user. The API still returns the source."""
         with self._source(source_id) as (source, now):
             self._account.delete_source(source, now)
 
     def set_step(self, source_id: int, current_step: str) -> None:
-        """Set the configuration step of a source, such as ``field_selection``."""
+        """Set the current configuration step of a source, such as ``field_selection``."""
         with self._source(source_id) as (source, _):
             if current_step not in source.kind.steps:
                 raise ValueError(f"A source of type {source.type} has no step {current_step!r}.")
             source.step = current_step
 
     def plan_next_check(self, source_id: int, check: CheckPlan) -> None:
-        """Plan the next connection check of a source. The check starts when the source is updated."""
+        """Plan the next connection check of a source. The check starts when the source is next updated."""
         with self._source(source_id) as (source, _):
             source.checks.planned.append(check)
 
     def start_check(self, source_id: int) -> str:
-        """Start a connection check as another user would, and return its name."""
+        """Start a connection check in the same way as another user, and return the name of the check."""
         with self._source(source_id) as (source, now):
             return self._account.start_check(source, now).name
 
@@ -176,7 +179,7 @@ class SourceControl(AccountControl):
 
     def add_destination(
         self,
-        type: str = "postgres",  # noqa: A002 - the name is the same as in Stitch
+        type: str = "postgres",  # noqa: A002 - Stitch's API uses the same parameter name
         *,
         name: str | None = None,
         properties: Mapping[str, Any] | None = None,
@@ -213,7 +216,10 @@ class SourceControl(AccountControl):
             return destination.id
 
     def delete_destination(self, destination_id: int) -> None:
-        """Delete a destination as a user would. Stitch pauses the sources that load into the destination."""
+        """Delete a destination in the same way as a user.
+
+        Stitch then pauses the sources that load into it.
+        """
         with self._state.locked() as now:
             known = {destination.id: destination for destination in self._account.active_destinations()}
             if destination_id not in known:
@@ -221,7 +227,7 @@ class SourceControl(AccountControl):
             destination_updates.delete_destination(self._account, known[destination_id], now)
 
     def delete_destinations(self) -> None:
-        """Delete all destinations as a user would. Stitch pauses every source."""
+        """Delete all destinations in the same way as a user. Stitch then pauses every source."""
         with self._state.locked() as now:
             for destination in self._account.active_destinations():
                 destination_updates.delete_destination(self._account, destination, now)
@@ -229,9 +235,9 @@ class SourceControl(AccountControl):
     def plan_destination_check(self, check: CheckPlan, destination_id: int | None = None) -> None:
         """Plan the next connection check of a destination.
 
-        :param destination_id: the id of the destination. If None, the first check of the next destination
-            that is created through the API is planned.
-        :raises ValueError: if the account does not have this destination.
+        :param destination_id: the id of the destination. If None, plan the first check of the next
+            destination that is created through the API.
+        :raises ValueError: if the account has no destination with this id.
         """
         with self._state.locked():
             if destination_id is None:

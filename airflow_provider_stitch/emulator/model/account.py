@@ -1,7 +1,7 @@
 """One Stitch account: its sources, destinations, jobs, loads, schedules and notifications.
 
 This module does not depend on HTTP. Callers must hold the lock of the emulator's state and pass the current
-time. Callers must call :meth:`Account.catch_up` before any other method, so that all due events have run.
+time. Callers must call :meth:`Account.catch_up` before any other method, to run all due events.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.quirks import Quirks
     from airflow_provider_stitch.emulator.model.webhooks import Outbox
 
-#: Maximum delay of the first scheduled job of a new source, in minutes.
+#: Maximum number of minutes until the first scheduled job of a new source starts.
 MAX_FIRST_WAIT_MINUTES = 30.0
 
-#: Interval of the scheduled jobs of a new source without the property `frequency_in_minutes`.
+#: Minutes between the scheduled jobs of a source that was created without `frequency_in_minutes`.
 DEFAULT_FREQUENCY_MINUTES = 30.0
 
 
 class Account:
-    """The state of one account, and the events that change this state."""
+    """The state of one account, with the scheduled events that will change the state."""
 
     def __init__(self, client_id: int, quirks: Quirks, ids: Ids, outbox: Outbox, email: str) -> None:
         self.client_id = client_id
@@ -55,9 +55,9 @@ class Account:
         self.sources: dict[int, Source] = {}
         self.names: set[str] = set()  # names of the sources that are not deleted
         self.destinations: dict[int, Destination] = {}
-        self.paused_without_destination: set[int] = set()  # ids of sources paused by Stitch
+        self.paused_without_destination: set[int] = set()  # ids of sources that Stitch paused
         self.new_destination_plan = NewConnectionPlan()
-        self.new_source_plans: dict[str, NewConnectionPlan] = {}  # plans of new sources by type
+        self.new_source_plans: dict[str, NewConnectionPlan] = {}  # plans for sources of each type
         self.notifications = Notifications(client_id, ids)
         self.events = EventQueue()
         self.load_list = LoadList(self.events, quirks, self._on_load)
@@ -79,7 +79,7 @@ class Account:
     # Destinations
 
     def on_destinations_changed(self, now: datetime) -> None:
-        """Update the connection state of all sources, and load batches that waited for a destination."""
+        """Record which sources have a destination, and load the batches that waited for a destination."""
         sources = self.sources.values()
         connected = {s.id for s in sources if s.set_connected(self._is_connected(s), now)}
         self.load_list.update_sources(connected, now)
@@ -110,7 +110,7 @@ class Account:
         check: CheckPlan | None,
         job: JobPlan,
     ) -> Source:
-        """Add a source for a test, as if the source had been created and discovered a day ago."""
+        """Add a source for a test, as if the source and its streams had existed since yesterday."""
         _validate_arguments(name, streams, schedule_minutes, paused)
         self._validate_identity(source_id, name, type_name, step)
         check_schedule(properties or {})
@@ -134,7 +134,7 @@ class Account:
         return source
 
     def _plan_jobs_or_remove(self, source: Source, plan: JobPlan) -> None:
-        """Plan the jobs of a new source. If the plan is invalid, remove the source."""
+        """Set the plan for the jobs of a new source. If the plan is invalid, remove the source."""
         try:
             self.jobs.plan_all(source, plan)
         except ValueError:
@@ -143,9 +143,10 @@ class Account:
             raise
 
     def _validate_identity(self, source_id: int | None, name: str, type_name: str, step: str) -> None:
-        """Check the id, name, type and step of a new source.
+        """Check the id, name, type and configuration step of a new source.
 
-        :raises ValueError: if the id or the name is in use, or if the type or the step does not exist.
+        :raises ValueError: if another source has the same id or name, or if the type or the step does not
+            exist.
         """
         if source_id in self.sources:
             raise ValueError(f"Source {source_id} already exists.")
@@ -166,7 +167,7 @@ class Account:
         step: str = "form",
         source_id: int | None = None,
     ) -> Source:
-        """Create a source that has no streams and loads into the account's first destination, if any."""
+        """Create a source without streams. The source loads into the account's first destination, if any."""
         number = self.ids.take("source", source_id)
         source = Source(
             id=number,
@@ -218,7 +219,7 @@ class Account:
             source.step = "discover_schema"
 
     def discover_streams(self, source: Source) -> None:
-        """Move the undiscovered streams of a source to its visible streams."""
+        """Make the undiscovered streams of a source visible."""
         known = {stream.tap_stream_id for stream in source.streams}
         for key, rows_or_stream in source.undiscovered.items():
             stream = self._new_stream(key, rows_or_stream)
@@ -231,7 +232,7 @@ class Account:
         return make_stream(key, emulated, self.ids.take("stream"))
 
     def schedule_if_configured(self, source: Source, now: datetime) -> None:
-        """Schedule the jobs of a source when it is fully configured for the first time."""
+        """Schedule the jobs of a source if it is now fully configured for the first time."""
         configured = source.current_step(now) == "fully_configured"
         if configured and source.schedule_when_configured and source.schedule_minutes is None:
             minutes = float(source.properties.get("frequency_in_minutes") or DEFAULT_FREQUENCY_MINUTES)
@@ -242,7 +243,7 @@ class Account:
             self.schedule(source, start)
 
     def schedule(self, source: Source, start: datetime | None) -> None:
-        """Schedule the next job of a source. When this job is due, the following job is scheduled.
+        """Schedule the next job for a source. When that job is due, the job after it is scheduled.
 
         :param start: the start time of the job. If None, no more jobs are scheduled.
         """
@@ -251,7 +252,7 @@ class Account:
             self.events.schedule(start, self._start_scheduled_job, source)
 
     def _start_scheduled_job(self, source: Source, now: datetime) -> None:
-        """Start a scheduled job unless another job is running, and schedule the following job."""
+        """Start a scheduled job unless another job is running, and schedule the next job."""
         if source.next_start != now or source.schedule_minutes is None or source.deleted_at is not None:
             return
         if not source.paused and not self.jobs.running(source, now) and self.can_start_job(source, now):

@@ -1,4 +1,4 @@
-"""Plans of an account: its pricing plan, and plans of connections that are created through the API."""
+"""The pricing plan of an account, and the plans for connections that clients create through the API."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ if TYPE_CHECKING:
 class PricingPlan:
     """The features that the pricing plan of an account includes.
 
-    Source: Stitch documentation, "Pricing plans".
+    See "Pricing plans" in the Stitch documentation.
     """
 
     cron: bool = True
     hooks: bool = True
     custom_emails: bool = True
-    max_destinations: int = 3  #: limit of the Advanced plan; Standard allows 1 destination, Premium allows 5
+    max_destinations: int = 3  #: limit of the Advanced plan; the limits of Standard and Premium are 1 and 5
     excluded_source_types: set[str] = field(default_factory=set)
     excluded_destination_types: set[str] = field(default_factory=set)
 
 
 @dataclass
 class NewConnectionPlan:
-    """The plan for connections of one type that are created through the API."""
+    """The plan for connections of one type that clients create through the API."""
 
     #: The streams that discovery finds. If None, the default streams of the type are used.
     streams: Mapping[str, int | EmulatedStream] | None = None
     job: JobPlan = field(default_factory=JobPlan)
-    #: Plans of the first connection checks, one plan for each new connection.
+    #: Plans for the first checks of new connections, with one plan per connection.
     checks: deque[CheckPlan] = field(default_factory=deque)
 
     def take_check(self) -> list[CheckPlan]:

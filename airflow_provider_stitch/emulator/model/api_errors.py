@@ -17,16 +17,16 @@ class ApiError(Exception):
 def unauthorized() -> ApiError:
     """Return a 401 error.
 
-    Stitch does not document the body of this error: the table of errors contains only "None".
+    Stitch does not document the body of this error. The documented table of errors contains only "None".
     """
     return ApiError(401, None)
 
 
 def not_found() -> ApiError:
-    """Return a 404 error. Stitch does not document the body of this error."""
+    """Return a 404 error, whose body Stitch does not document."""
     return ApiError(404, None)
 
 
 def coded_error(code: str, message: str, **data: Any) -> ApiError:
-    """Return a 400 error with a code and a message, as documented for sources and some hook errors."""
+    """Return a 400 error with a code and a message, as documented for sources and for some hook errors."""
     return ApiError(400, {"error": code, "data": {"message": message, **data}})

@@ -1,4 +1,4 @@
-"""Functions that create, update and delete destinations, including the effects on the account's sources."""
+"""Functions that create, update and delete destinations, and update the affected sources."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def create_destination(
     map_unmapped_sources: bool = True,
     check: bool = True,
 ) -> Destination:
-    """Create a destination. If all required properties are given, start a connection check.
+    """Create a destination, and start a connection check if all required properties are given.
 
     :param map_unmapped_sources: whether sources without a destination load into the new destination.
     :raises ApiError: if the account's pricing plan does not include the type or does not allow another
@@ -62,7 +62,7 @@ def create_destination(
 
 def _check_plan(account: Account, destination_type: str) -> None:
     if destination_type in account.pricing_plan.excluded_destination_types:
-        # This error is not documented, so it is modeled on the error for source types.
+        # Stitch does not document this error, so its format is the same as for source types.
         raise ApiError(400, f"you do not have access to destination type ({destination_type})")
     if len(account.active_destinations()) >= account.pricing_plan.max_destinations:
         raise ApiError(400, "you are at your destination limit")
@@ -93,7 +93,10 @@ def add_default_destination(account: Account, now: datetime) -> None:
 def update_destination(
     account: Account, destination: Destination, properties: Mapping[str, Any], now: datetime
 ) -> None:
-    """Update properties. If all required properties have a value, start a connection check."""
+    """Update properties.
+
+    Start a connection check if all required properties of the destination have values.
+    """
     destination.apply_properties(properties)
     destination.updated_at = now
     if destination.is_complete:
@@ -101,7 +104,7 @@ def update_destination(
 
 
 def start_destination_check(account: Account, destination: Destination, now: datetime) -> None:
-    """Start a connection check. The destination is connected when the check succeeds."""
+    """Start a connection check. If the check succeeds, the destination becomes connected."""
     check = destination.checks.start(now)
     account.events.schedule(check.ends_at, _finish_check, account, destination, check)
 
@@ -113,7 +116,10 @@ def _finish_check(account: Account, destination: Destination, check: ConnectionC
 
 
 def connect_destination(account: Account, destination: Destination, now: datetime) -> None:
-    """Mark a destination as connected, and unpause sources that Stitch paused for lack of a destination."""
+    """Mark a destination as connected.
+
+    Unpause the sources that Stitch paused because they had no destination.
+    """
     destination.connected = True
     for source in account.sources.values():
         if source.destination_id == destination.id and source.id in account.paused_without_destination:
@@ -123,7 +129,10 @@ def connect_destination(account: Account, destination: Destination, now: datetim
 
 
 def delete_destination(account: Account, destination: Destination, now: datetime) -> None:
-    """Mark a destination as deleted, delete its hooks, and pause the sources that load into it."""
+    """Mark a destination as deleted, and delete its hooks.
+
+    Pause the sources that load into the destination.
+    """
     destination.deleted_at = destination.updated_at = now
     account.notifications.delete_hooks_of(destination.id)
     for source in account.sources.values():

@@ -1,4 +1,4 @@
-"""Future events of an account, ordered by time."""
+"""The future events of an account, in chronological order."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 class EventQueue:
     """A queue of scheduled callbacks, which run when :meth:`run_until` is called.
 
-    An event cannot be cancelled, so each callback must check whether it is still needed.
+    An event cannot be cancelled, so each callback must check whether the event is still relevant.
     """
 
     def __init__(self) -> None:
         self._events: list[tuple[datetime, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._count = 0  # preserves the order of events with the same time
+        self._count = 0  # preserves the order in which events for the same time are scheduled
 
     def schedule(self, time: datetime, callback: Callable[..., None], *args: Any) -> None:
         """Schedule a call of ``callback``. The callback receives ``args`` and the scheduled time."""
@@ -26,7 +26,7 @@ class EventQueue:
         heapq.heappush(self._events, (time, self._count, callback, args))
 
     def run_until(self, now: datetime) -> None:
-        """Run all due events in order of time, including due events that other events schedule."""
+        """Run all due events in chronological order, including due events that earlier events schedule."""
         while self._events and self._events[0][0] <= now:
             time, _, callback, args = heapq.heappop(self._events)
             callback(*args, time)

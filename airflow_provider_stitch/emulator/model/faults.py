@@ -1,4 +1,4 @@
-"""Faults, which a test can set to make requests fail."""
+"""Faults, which a test arranges to make requests fail."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Fault:
 
     method: str | None
     path_regex: str | None
-    times: int | None  #: number of further requests that fail, or None if there is no limit
+    times: int | None  #: number of further requests that fail, or None for all matching requests
     host: Host
     after_effect: bool
     status: int | None
@@ -37,7 +37,7 @@ class Fault:
 
     def __post_init__(self) -> None:
         self._path = None if self.path_regex is None else re.compile(self.path_regex)
-        # The default status is 500, except for a fault that only delays or cuts the response.
+        # By default, the status is 500, unless the fault only delays or cuts the response.
         unspecified = not (self.garbage or self.cut or self.delay or self.drip is not None)
         if self.status is None and (unspecified or self.body is not None or self.headers):
             self.status = 200 if self.garbage else 500
@@ -61,19 +61,19 @@ class Fault:
 
     @property
     def replaces_response(self) -> bool:
-        """Return whether the fault replaces Stitch's response with its own response."""
+        """Return whether the fault replaces Stitch's response."""
         return self.status is not None or bool(self.garbage)
 
     @property
     def prevents_processing(self) -> bool:
         """Return whether the fault prevents Stitch from processing the request.
 
-        If ``after_effect`` is set, Stitch processes the request nevertheless.
+        This property ignores ``after_effect``, with which Stitch processes the request in any case.
         """
         return self.replaces_response or self.cut is True
 
     def response(self) -> tuple[int, dict[str, str], bytes]:
-        """Return the status, headers and body of the fault's own response."""
+        """Return the status, headers and body of the response that the fault sends."""
         headers = {
             "content-type": "text/html" if self.garbage is True else "application/json",
             **{name.lower(): v for name, v in (self.headers or {}).items()},

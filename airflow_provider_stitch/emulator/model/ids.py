@@ -1,4 +1,4 @@
-"""Ids of new objects. As in Stitch, all accounts share one sequence of ids for each kind of object."""
+"""Ids for new objects. As in Stitch, all accounts share one sequence of ids per kind of object."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _FIRST_IDS: dict[Kind, int] = {
 
 
 class Ids:
-    """The next ids of new objects, which are assigned in increasing order."""
+    """The next id for each kind of object. Ids are assigned in increasing order."""
 
     def __init__(self) -> None:
         self._next = dict(_FIRST_IDS)
 
     def take(self, kind: Kind, requested: int | None = None) -> int:
-        """Return the requested id, or the next id of a kind if no id is requested.
+        """Return the requested id or, if no id is requested, the next id for this kind of object.
 
-        Later ids of this kind are greater than the returned id.
+        All later ids for this kind are greater than the returned id.
         """
         number = self._next[kind] if requested is None else requested
         self._next[kind] = max(self._next[kind], number + 1)

@@ -11,9 +11,10 @@ _clock_sequence = itertools.count()
 
 
 def make_job_name(client_id: int, connection_id: int, mode: str, starts_at: datetime) -> str:
-    """Return ``<client>.<connection>.<mode>.<uuid>``. The version-1 UUID contains the start time.
+    """Return ``<client>.<connection>.<mode>.<uuid>``.
 
-    Source: Stitch Connect API, samples of job names.
+    The name ends with a version-1 UUID, which contains the start time. See the sample job names in the Stitch
+    Connect API.
     """
     since_epoch = starts_at - _GREGORIAN_EPOCH
     ticks = (since_epoch.days * 86_400 + since_epoch.seconds) * 10_000_000 + since_epoch.microseconds * 10

@@ -1,6 +1,6 @@
 """Notifications of an account: custom e-mail addresses and post-load hooks.
 
-Source: Stitch Connect API, "Notifications".
+See "Notifications" in the Stitch Connect API.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.ids import Ids
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Maximum number of custom e-mail addresses per account. The maximum number of hooks is the same.
+#: Maximum number of custom e-mail addresses per account, and maximum number of hooks per account.
 MAX_PER_ACCOUNT = 10
 
 
 @dataclass
 class CustomEmail:
-    """An additional address for Stitch's e-mails."""
+    """An additional e-mail address to which Stitch sends notifications."""
 
     id: int
     client_id: int
@@ -50,7 +50,7 @@ class CustomEmail:
 
 @dataclass
 class Hook:
-    """A URL that receives a request from Stitch after rows of a table were loaded or rejected."""
+    """A URL to which Stitch sends a request after it has loaded or rejected rows of a table."""
 
     id: int
     client_id: int
@@ -63,10 +63,10 @@ class Hook:
     def body(self, quirks: Quirks, *, created: bool = False) -> dict[str, Any]:
         """Return the JSON representation of the hook.
 
-        The documentation is inconsistent about the place of the destination id.
+        Stitch's documentation is inconsistent about where the hook contains the destination id.
 
-        :param created: whether the object is returned by the request that creates the hook. The sample of
-            this response has the destination id at the top level.
+        :param created: whether the object is returned by the request that creates the hook. Stitch's sample
+            of the response to this request has the destination id at the top level.
         """
         place = "top" if created and quirks.hook_destination == "created" else quirks.hook_destination
         config = {"url": self.url}
@@ -85,7 +85,7 @@ class Hook:
         }
 
     def receives(self, destination_id: int, loaded_at: datetime) -> bool:
-        """Return whether Stitch calls this hook for a load."""
+        """Return whether Stitch sends a request to this hook after a load."""
         return (
             self.destination_id == destination_id
             and self.disabled_at is None

@@ -1,6 +1,6 @@
 """The partner that manages accounts, with its credentials and OAuth codes.
 
-Source: Stitch Connect API, "Accounts" and "OAuth".
+See "Accounts" and "OAuth" in the Stitch Connect API.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plans that a test can set for streams, jobs, loads, logs and connection checks.
+"""Plans, with which a test determines streams, jobs, loads, logs and connection checks.
 
 All classes are frozen dataclasses. All durations and offsets are in virtual seconds.
 """
@@ -22,10 +22,13 @@ _DEFAULT_FIELDS: Mapping[str, str] = {"id": "automatic", "updated_at": "automati
 
 @dataclass(frozen=True, slots=True)
 class EmulatedStream:
-    """A stream of an emulated source. The default name is the key in ``add_source(streams=...)``."""
+    """A stream of an emulated source.
 
-    rows: int = 0  #: number of rows that each job extracts; a stream with 0 rows is not loaded
-    tap_stream_id: str | None = None  #: id of the stream in the tap; if None, the key in ``streams``
+    By default, the name of the stream is its key in ``add_source(streams=...)``.
+    """
+
+    rows: int = 0  #: number of rows that each job extracts; if 0, the stream is not loaded
+    tap_stream_id: str | None = None  #: the tap's id for the stream; if None, the key in ``streams``
     stream_name: str | None = None  #: name of the table; if None, the key in ``streams``
     selected: bool | None = True  #: whether the stream is selected, or None if it was never selected
     schema_name: str | None = None  #: name of the schema, for databases only
@@ -45,20 +48,22 @@ class EmulatedStream:
 
 @dataclass(frozen=True)
 class LoadError:
-    """A load error of a batch. If ``heals_after`` is set, the batch is loaded that many seconds later.
+    """An error in the load of a batch.
+
+    If ``heals_after`` is set, the batch is loaded this number of seconds after the error.
 
     Stitch stores rows for 30 days. A batch that has not been loaded within 30 days is never loaded.
     """
 
     message: str = "establish a connection to your data warehouse"  #: error message of the destination
-    heals_after: float | None = None  #: seconds until the batch is loaded; if None, it is never loaded
+    heals_after: float | None = None  #: seconds until the batch is loaded; if None, the batch is never loaded
 
 
 @dataclass(frozen=True)
 class Flush:
     """A batch that reaches the pipeline ``at`` seconds after the start of the job.
 
-    The load is attempted ``prepare`` + ``load`` seconds after the flush. A batch of 0 rows contains only a
+    The load is attempted ``prepare`` + ``load`` seconds after the flush. A batch with 0 rows contains only a
     version message and is not loaded. ``target-stitch`` logs such a batch, but the Avro target does not.
     """
 
@@ -96,31 +101,31 @@ class LogPlan:
     #: different settings.
     first_line: Literal["batch_size_preferences", "turbo_boost_factor"] = "batch_size_preferences"
     #: The streams for which the tap writes row counters. With ``parents``, the tap writes row counters only
-    #: for ``counted_streams``, because some taps count only the rows of parent streams. If None, the type of
-    #: the source determines the streams.
+    #: for ``counted_streams``. Some real taps count only the rows of parent streams. If None, the source type
+    #: determines these streams.
     tap_counters: Literal["all", "parents", "none"] | None = None
     counted_streams: Sequence[str] = ()  #: streams with row counters if ``tap_counters`` is ``parents``
-    #: Values of additional row counters for endpoints that are not streams, by endpoint.
+    #: Values of additional row counters, by endpoint, for endpoints that are not streams.
     other_counters: Mapping[str, int] = field(default_factory=dict)
-    #: The format of the tap's row counters. A counter without an endpoint is written as a ``point`` instead
-    #: of a ``sentence``.
+    #: The format of the tap's row counters. With ``sentence``, a counter without an endpoint is written as a
+    #: ``point``.
     tap_counter_form: CounterForm = "sentence"
     target_counter_form: CounterForm = "json"  #: the format of the target's row counters
     requests_per_batch: int = 1  #: number of requests for each batch
     retries: int = 0  #: number of retries of the last request of each batch
-    #: Seconds from the serialization of a batch to its request. The request must wait for an earlier request.
+    #: Seconds from the serialization of a batch to its request, which has to wait for an earlier request.
     serialized_ahead: float = 0.0
     #: Whether the runner crashes at the end of the job. If True, a traceback replaces the target's last line
     #: and the exit line.
     runner_crashes: bool = False
     #: When the Avro target writes ``send-stream-record-count-impl <stream>``: after every flush, after the
-    #: last flush of a stream, or never. Stitch does not document the number of these lines for a stream with
-    #: two flushes.
+    #: last flush of a stream, or never. Stitch does not document how many of these lines a log contains if a
+    #: stream has two flushes.
     flush_markers: Literal["every", "last", "none"] = "every"
     exit_line: bool = True  #: whether the log contains the exit line
     cut_after_lines: int | None = None  #: number of complete lines before the log is cut
     extra_lines: Sequence[str] = ()  #: additional lines before the target's last line
-    padding_bytes: int = 0  #: minimum total size of irrelevant lines to add, for tests of a long log
+    padding_bytes: int = 0  #: minimum total size of the irrelevant lines that make the log long
 
     def __post_init__(self) -> None:
         if self.requests_per_batch < 1 or self.serialized_ahead < 0:
@@ -129,8 +134,8 @@ class LogPlan:
         _check_retries(self, self.retries)
 
 
-#: A request is retried after 1, 2, 4, ... seconds. The delays add up to 127 s in version 1 and to 15 s in
-#: later versions.
+#: A request is retried after 1, 2, 4, ... seconds. All delays of a request together take up to 127 s in
+#: version 1 and up to 15 s in later versions.
 MAX_RETRIES_OF_VERSION_1 = 7
 MAX_RETRIES = 4
 
@@ -146,7 +151,7 @@ _RELEASES: Mapping[str, str] = {
 
 
 def _check_retries(log: LogPlan, retries: int) -> None:
-    """Raise ValueError if this version of ``target-stitch`` does not retry a request this often."""
+    """Raise ValueError if this version of ``target-stitch`` makes fewer retries of a request."""
     limit = MAX_RETRIES_OF_VERSION_1 if release_of(log.target_version)[0] == 1 else MAX_RETRIES
     if not 0 <= retries <= limit:
         raise ValueError(f"target-stitch {log.target_version} retries a request at most {limit} times.")
@@ -155,8 +160,8 @@ def _check_retries(log: LogPlan, retries: int) -> None:
 def release_of(version: str) -> tuple[int, int, int]:
     """Return the release of ``target-stitch`` for a version such as "4.0" or "3.0.1".
 
-    :raises ValueError: if the version is not between 1.0 and 4.0, because the log lines of other versions are
-        not known.
+    :raises ValueError: if the version is not between 1.0 and 4.0. The log lines of other versions are not
+        known.
     """
     parts = _RELEASES.get(version, version).split(".")
     if not 2 <= len(parts) <= 3 or not all(part.isdecimal() for part in parts):
@@ -177,11 +182,12 @@ class JobPlan:
 
     By default, the job takes 150 s, and each batch is loaded 75 to 115 s after its flush.
 
-    The tap runs after the discovery, and the target ends ``target_seconds`` after the tap. A failed discovery
-    ends the job. Flushed rows are loaded even if the job fails. Stitch terminates a job after 24 hours.
+    The tap starts after the discovery, and the target ends ``target_seconds`` after the tap. A failed
+    discovery ends the job. Flushed rows are loaded even if the job fails. Stitch terminates a job after 24
+    hours.
 
-    If a failed phase has no description, the emulator uses a default description. If the exit status is
-    negative, there is no default description, because a process that was killed by a signal writes no
+    If a phase fails and its plan has no description, the log contains a default description. A phase with a
+    negative exit status has no default description, because a process that was killed by a signal writes no
     message.
     """
 
@@ -195,20 +201,20 @@ class JobPlan:
     target_exit_status: int = 0  #: exit status of the target; 0 if it succeeds
     target_description: str | None = None  #: error message of a failed target
     terminated: bool = False  #: whether Stitch terminates the job; if so, all exit statuses are null
-    #: Whether the tap has a discovery; if not, the tap starts after ``discovery_seconds`` nevertheless.
+    #: Whether the job has a discovery. If not, the tap still starts after ``discovery_seconds``.
     has_discovery: bool = True
     #: The stream whose first batch the Import API permanently rejects, so that the target fails.
     refused_stream: str | None = None
-    #: Number of rows of each stream, which overrides ``EmulatedStream.rows``.
+    #: Number of rows to extract from each stream, instead of ``EmulatedStream.rows``.
     rows: Mapping[str, int] = field(default_factory=dict)
-    #: Batches of each stream, which replace the default batches of the stream.
+    #: Batches of each stream, instead of the default batches.
     flushes: Mapping[str, Sequence[Flush]] = field(default_factory=dict)
     #: Seconds from a flush to the start of its load, for batches that are not in ``flushes``.
     prepare_seconds: float = 45.0
-    #: Duration of a load of the first stream in seconds. Loads of each further stream take 10 s longer, up to
-    #: 40 s longer.
+    #: Duration of each load of the first stream, in seconds. Loads of each further stream take 10 s longer
+    #: than loads of the previous stream, up to a difference of 40 s.
     load_seconds: float = 30.0
-    #: Load errors by stream. An error applies to all batches of the stream.
+    #: Load errors by stream. A load error applies to all batches of its stream.
     load_errors: Mapping[str, LoadError] = field(default_factory=dict)
     log: LogPlan = field(default_factory=LogPlan)  #: content of the extraction log
 
@@ -231,12 +237,12 @@ class JobPlan:
 class CheckPlan:
     """The plan of a connection check.
 
-    The plan of a failed check has a non-zero ``discovery_exit_status`` and a message.
+    To plan a failed check, set a non-zero ``discovery_exit_status`` and a message.
 
     Stitch does not document the checks of destinations. The emulator uses the same check format for sources
     and destinations.
     """
 
-    seconds: float = 3.0  #: duration of the check in seconds
+    seconds: float = 3.0  #: duration of the connection check in seconds
     discovery_exit_status: int = 0  #: exit status of the discovery; 0 if it succeeds
-    discovery_error_message: str | None = None  #: error message of a failed check
+    discovery_error_message: str | None = None  #: error message of a failed connection check

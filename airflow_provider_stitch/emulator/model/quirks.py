@@ -8,7 +8,7 @@ from typing import Any, Literal
 from airflow_provider_stitch.emulator.values import ValueReader, hints_of
 
 
-@dataclass(slots=True)  # slots prevent an assignment to an unknown name
+@dataclass(slots=True)  # slots prevent assignments to unknown names
 class Quirks:
     """Undocumented or ambiguous behavior of Stitch.
 
@@ -20,20 +20,21 @@ class Quirks:
         contains the allowed values.
     """
 
-    #: Whether the list of extractions also contains running jobs, with a null completion time.
+    #: Whether the list of extractions contains running jobs, with a null completion time.
     list_running_jobs: bool = False
     #: Seconds from the end of a job until the list of extractions contains the job.
     listing_delay: float = 0.0
-    #: Whether the log of a running job is available as far as it has been written. If False, a request for
-    #: the log returns 404.
+    #: Whether the log of a job is available while the job is running. If False, a request for the log returns
+    #: 404 until the job has ended.
     partial_logs: bool = False
-    #: How a stopped job is listed: as terminated, or with the signal that ended its phase.
+    #: How the API lists a stopped job: as terminated, or with the signal that ended the running phase.
     stopped_jobs: Literal["terminated", "signalled"] = "terminated"
     #: Seconds from the request to stop a job until the job ends.
     stop_seconds: float = 0.0
-    #: The stream name in a load if ``include_schemas_in_destination_stream_name`` is set. ``target`` (the
-    #: most likely value) is the name that the target sends (``public_orders``). ``destination`` is the name
-    #: of the destination table (``public__orders``). ``source`` is the name of the source table (``orders``).
+    #: The stream name that a load contains if ``include_schemas_in_destination_stream_name`` is set.
+    #: ``target`` (the most likely value) is the name that the target sends (``public_orders``).
+    #: ``destination`` is the name of the destination table (``public__orders``). ``source`` is the name of
+    #: the source table (``orders``).
     load_names: Literal["target", "destination", "source"] = "target"
     #: Whether a batch that contains only a version message updates ``last_batch_loaded_at``.
     load_version_messages: bool = False
@@ -42,23 +43,23 @@ class Quirks:
     #: The field of an extraction that contains the name of the tap. Stitch's samples use ``source_type``, but
     #: its field table uses ``tap_name``.
     tap_field: Literal["source_type", "tap_name"] = "source_type"
-    #: Whether an error that is a string is sent as JSON (in quotes) or as plain text.
+    #: Whether an error response that consists of a string is JSON (in quotes) or plain text.
     string_errors: Literal["json", "text"] = "json"
-    #: Whether the response to a creation or update contains the name of the connection check that the request
-    #: started.
+    #: Whether the response to a request that creates or updates a connection contains the name of the
+    #: connection check that the request started.
     name_checks_in_updates: bool = True
     #: Whether the responses to GET requests contain the name of the last connection check.
     name_checks_in_reads: bool = False
     #: The ``check_exit_status`` of a failed check. Stitch's sample contains null, but its table of fields
     #: contains 1.
     failed_check_exit_status: Literal[1] | None = None
-    #: Whether Stitch starts a connection check when a source is paused or unpaused.
+    #: Whether Stitch starts a connection check when a user pauses or unpauses a source.
     checks_on_pause: bool = True
     #: Whether a source can be created or updated with a destination id. The documented list of arguments
-    #: includes the destination id, but the documented error message does not.
+    #: contains the destination id, but the documented error message does not mention it.
     accept_destination_id: bool = True
     #: Whether a source can be created with a name. A documented error message mentions the name, but the
-    #: documented list of arguments does not.
+    #: documented list of arguments does not contain it.
     accept_source_name: bool = False
     #: Whether Stitch pauses a source when an update changes its destination.
     pause_on_switch: bool = False
@@ -69,16 +70,16 @@ class Quirks:
     integer_properties: bool = False
     #: Whether a boolean property rejects the strings ``true`` and ``false``.
     strict_booleans: bool = False
-    #: Names of properties that can be set only once. Stitch does not document the names of these properties
-    #: or the error for a second value.
+    #: Names of properties that can be set only once. Stitch does not document which properties can be set
+    #: only once, or the error for a second value.
     immutable_properties: tuple[str, ...] = ()
     #: Whether a property that is not documented for the type is rejected.
     refuse_unknown_properties: bool = False
-    #: When a destination is fully configured: after a successful connection check, or as soon as its form is
-    #: complete.
+    #: When a destination becomes fully configured: after a successful connection check, or as soon as its
+    #: form is complete.
     destination_configured: Literal["after_check", "after_form"] = "after_check"
     #: Whether a failed check resets a source to ``discover_schema`` and a destination to ``form``. If False,
-    #: a connection that was fully configured stays fully configured.
+    #: a fully configured source or destination stays fully configured.
     failed_check_resets_step: bool = False
     #: Whether ``current_step`` of a source is the position of the step. If False, the value of
     #: ``current_step`` is always 1, as in some samples.
@@ -86,34 +87,35 @@ class Quirks:
     #: Whether a source is fully configured only after a field has been selected in addition to the automatic
     #: fields.
     selection_needs_a_field: bool = False
-    #: Whether selection rules without a documented error are enforced. A view requires key properties, an
-    #: incremental stream requires a replication key, a forced replication method cannot be changed, and a
-    #: field can be selected only if its stream is selected.
+    #: Whether selection rules without a documented error are enforced. Under these rules, a view requires key
+    #: properties, and an incremental stream requires a replication key. A forced replication method cannot be
+    #: changed, and a field can be selected only if its stream is selected.
     strict_selection: bool = False
     #: Whether the list of destinations contains deleted destinations.
     list_deleted_destinations: bool = False
-    #: The items in the list of Import API tokens: objects (since August 2021) or ids (before August 2021).
+    #: The type of the items in the list of Import API tokens: objects (since August 2021) or ids (before
+    #: August 2021).
     import_tokens: Literal["objects", "ids"] = "objects"
-    #: Where the Hook object contains the destination id. With ``created``, the id is at the top level, but
+    #: The place of the destination id in the Hook object. With ``created``, the id is at the top level, but
     #: only in the response to the request that creates the hook. With ``top``, the id is at the top level in
     #: all responses. With ``config``, the id is a string in ``config``.
     hook_destination: Literal["created", "top", "config"] = "created"
     #: Whether the Custom email object contains ``modified_at``. Stitch's table of fields contains
     #: ``modified_at``, but no sample does.
     email_modified_at: bool = False
-    #: The name of the source that a webhook contains as ``integration_name``.
+    #: The source name that a webhook contains as ``integration_name``.
     webhook_names: Literal["name", "display_name"] = "name"
     #: Whether webhook fields that do not apply are absent or null.
     webhook_blanks: Literal["absent", "null"] = "absent"
     #: Seconds until a failed webhook is sent again.
     webhook_retry_seconds: float = 60.0
-    #: The prefix of access tokens of new accounts, which is ``at_`` in one sample and ``ac_`` elsewhere in
-    #: the documentation.
+    #: The prefix of new accounts' access tokens. The prefix is ``at_`` in one documented sample and ``ac_``
+    #: in the rest of the documentation.
     token_prefix: Literal["at_", "ac_"] = "at_"  # noqa: S105 - the prefix of a token is not secret
-    #: Whether responses of API v3 declare the character set ISO-8859-1, as one sample does.
+    #: Whether responses from API v3 declare the character set ISO-8859-1, as in one documented sample.
     v3_charset: bool = False
-    #: Whether Stitch refuses to start a job if the source is not fully configured or has no destination, so
-    #: that the job cannot succeed. Stitch never starts a job if the source has no extractions.
+    #: Whether Stitch refuses to start a job that cannot succeed, because the source is not fully configured
+    #: or has no destination. Stitch never starts a job for a source without extractions.
     reject_unready_starts: bool = True
     #: Whether a 429 response (see ``enforce_limit``) has a ``Retry-After`` header.
     retry_after: bool = True

@@ -1,8 +1,8 @@
-"""The requests that an emulator records, and the rate limit of these requests.
+"""The requests that an emulator records, and the rate limit for requests.
 
 Stitch allows 30 requests in 10 minutes per client id. Requests for extractions, loads and logs share this
-limit. Stitch does not document whether the window of 10 minutes slides. The emulator uses a sliding window.
-Source: Stitch Connect API, "Rate limits".
+limit. Stitch does not document whether the 10-minute window slides, and the emulator uses a sliding window.
+See "Rate limits" in the Stitch Connect API.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class RequestRecord(NamedTuple):
     path: str  #: the path with the query
     status: int | None  #: status of the response, or None if the connection was closed without a response
     counted: bool  #: whether the request counts against the rate limit
-    client_id: int | None  #: the account of the access token, or None without a valid token
+    client_id: int | None  #: id of the token's account, or None without a valid token
 
 
 class LogHostRequest(NamedTuple):

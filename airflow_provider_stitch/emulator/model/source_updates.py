@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z_][a-z0-9_$]{0,48}", re.ASCII)
 
 
 def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
-    """Create a source, and advance its configuration as far as the given properties allow."""
+    """Create a source, and complete each configuration step for which all required properties are given."""
     allowed = {"display_name", "type", "properties"}
     if account.quirks.accept_destination_id:
         allowed.add("destination_id")
@@ -64,7 +64,7 @@ def create_source(account: Account, body: Any, now: datetime) -> dict[str, Any]:
 def _apply_initial_properties(
     account: Account, source: Source, properties: Mapping[str, Any], now: datetime
 ) -> None:
-    """Set the properties of a new source, and the plans of its streams, jobs and checks."""
+    """Set the properties of a new source, and apply the plans for its streams, jobs and checks."""
     if not source.kind.has_extractions:
         source.apply_properties(properties)
         return
@@ -80,7 +80,10 @@ def _apply_initial_properties(
 
 
 def unselected(plan: int | EmulatedStream) -> EmulatedStream:
-    """Return the plan of a new stream. A stream that is planned as a number of rows is not selected."""
+    """Return the plan for a new stream.
+
+    If a test has planned only a number of rows, the stream is not selected.
+    """
     return EmulatedStream(plan, selected=None) if isinstance(plan, int) else plan
 
 
@@ -140,7 +143,7 @@ def _check_name(name: str) -> None:
 
 
 def update_source(account: Account, source: Source, body: Any, now: datetime) -> dict[str, Any]:
-    """Update a source, start a connection check, and return the Source object."""
+    """Update a source, start a connection check, and return the source as a JSON object."""
     allowed = {"display_name", "properties", "paused_at"}
     if account.quirks.accept_destination_id:
         allowed.add("destination_id")
@@ -174,9 +177,11 @@ def _response_body(account: Account, source: Source, check_name: str | None, now
 
 
 def _paused_at(body: Mapping[str, Any], source: Source) -> datetime | None:
-    """Return the new pause time. An ISO 8601 time pauses the source, and null unpauses it.
+    """Return the new pause time of a source.
 
-    The error for other values is not documented.
+    An ISO 8601 time pauses the source, and null unpauses the source.
+
+    Stitch does not document the error for any other value.
     """
     if "paused_at" not in body:
         return source.paused_at
@@ -216,7 +221,7 @@ def _destination_id(account: Account, body: Mapping[str, Any], error: ApiError) 
 def _change_destination(account: Account, source: Source, destination_id: int, now: datetime) -> None:
     """Change the destination of a source.
 
-    If Stitch paused the source for lack of a destination, the source is unpaused.
+    If Stitch has paused the source because it had no destination, unpause the source.
     """
     if source.id in account.paused_without_destination and account.destinations[destination_id].connected:
         account.paused_without_destination.discard(source.id)
@@ -260,8 +265,8 @@ def check_properties(
 
     :param current: the properties of an existing source.
     :raises ApiError: if a value or the cron expression is invalid, if an immutable property changes, or if
-        the pricing plan does not include cron expressions. The error for an immutable property is not
-        documented.
+        the pricing plan does not include cron expressions. Stitch does not document the error for an
+        immutable property.
     """
     bad = property_values.bad_names(given, kind.properties, account.quirks)
     bad += property_values.changed_immutables(given, current or {}, account.quirks)
@@ -292,7 +297,7 @@ def _check_cron(account: Account, cron: str) -> None:
 def invalid_post_body() -> ApiError:
     """Return the error for a POST request with an invalid body.
 
-    The error for a body that is not JSON is not documented.
+    Stitch does not document the error for a body that is not JSON.
     """
     message = (
         "POST body may only include a non-empty type, a non-empty display_name and map of string properties"
@@ -303,7 +308,7 @@ def invalid_post_body() -> ApiError:
 def invalid_put_body() -> ApiError:
     """Return the error for a PUT request with an invalid body.
 
-    The error for a body that is not JSON is not documented.
+    Stitch does not document the error for a body that is not JSON.
     """
     # Stitch's own message contains the typo "many".
     return coded_error(

@@ -1,4 +1,4 @@
-"""The complete state of an emulator, which HTTP requests and test code share under one lock."""
+"""The complete state of an emulator. HTTP requests and test code access the state under one lock."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ class EmulatorState:
         self.outbox = Outbox()
         self.requests: list[RequestRecord] = []
         self.log_host_requests: list[LogHostRequest] = []
-        #: Callback that is called when webhooks might be due.
+        #: Function to call when a webhook may be due.
         self.on_webhook_change: Callable[[], None] | None = None
-        #: Callback that is called when the state might have changed.
+        #: Function to call when the state may have changed.
         self.save: Callable[[EmulatorState], None] | None = None
         self._tokens: dict[str, Account] = {}
         self._log_keys: dict[str, _LogKey] = {}
@@ -59,7 +59,7 @@ class EmulatorState:
     def locked(self, *, notify: bool = True) -> Iterator[datetime]:
         """Lock the state, run all due events, and yield the current virtual time.
 
-        :param notify: whether to call ``on_webhook_change`` after the lock is released.
+        :param notify: whether to call ``on_webhook_change`` after releasing the lock.
         """
         with self._lock:
             now = self.clock.now()
@@ -132,7 +132,7 @@ class EmulatorState:
         return prefix + secrets.token_hex(24)
 
     def authenticate(self, authorization: str | None) -> Account | None:
-        """Return the account whose enabled token is in an ``Authorization`` header, if any."""
+        """Return the account with the enabled token in an ``Authorization`` header, if any."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None

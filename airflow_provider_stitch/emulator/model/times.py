@@ -1,4 +1,4 @@
-"""Functions that format and parse the times in requests and responses (ISO 8601, in UTC)."""
+"""Functions that format and parse times in requests and responses (ISO 8601, in UTC)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def format_time(time: datetime) -> str:
 
 
 def format_time_ms(time: datetime) -> str:
-    """Return a time in UTC with milliseconds as used in webhooks, such as ``2026-08-17T06:06:11.204Z``."""
+    """Return a time in the format of webhooks, with milliseconds, such as ``2026-08-17T06:06:11.204Z``."""
     return _format(time, "milliseconds")
 
 
@@ -32,7 +32,7 @@ _ISO = re.compile(
 
 
 def parse_time(text: str) -> datetime:
-    """Parse an ISO 8601 time from a request. A time without a time zone is in UTC.
+    """Parse an ISO 8601 time from a request. If the time has no time zone, it is interpreted as UTC.
 
     :raises ValueError: if the text is not an ISO 8601 time.
     """

@@ -1,7 +1,7 @@
 """Functions that validate the URLs of hooks and detect URLs that point to this machine.
 
 The emulator must not send requests to other machines, so it calls a hook only if the host of its URL is
-``localhost`` or a loopback address. Other host names are not resolved.
+``localhost`` or a loopback address. The emulator does not resolve any other host names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class ReceiverAddress(NamedTuple):
     """The address of a webhook receiver on this machine."""
 
     host: str
-    other_host: str | None  #: alternative host, used if ``host`` refuses the connection
+    other_host: str | None  #: alternative address to try if ``host`` refuses the connection
     port: int
     tls: bool
     name: str  #: the host name that the certificate must contain

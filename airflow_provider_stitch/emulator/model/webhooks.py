@@ -1,6 +1,6 @@
 """Post-load webhooks, with their payloads and delivery states.
 
-Source: Stitch documentation, "Post-load webhooks".
+See "Post-load webhooks" in the Stitch documentation.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.notifications import Hook
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Maximum number of retries after the first attempt. Source: Stitch documentation, "Post-load webhooks".
+#: Maximum number of retries after the first attempt to deliver a webhook. See "Post-load webhooks" in the
+#: Stitch documentation.
 MAX_RETRIES = 5
 State = Literal["waiting", "delivered", "failed", "not sent"]
 
@@ -29,7 +30,7 @@ class WebhookAttempt(NamedTuple):
 
     at: datetime  #: virtual time
     status: int | None  #: HTTP status of the response, or None if there was no response
-    error: str | None  #: reason why there was no response
+    error: str | None  #: reason why the receiver sent no response
 
 
 @dataclass
@@ -39,9 +40,10 @@ class Webhook:
     hook_id: int
     client_id: int
     url: str
-    at: datetime  #: virtual time of the load
+    at: datetime  #: virtual time when the rows were loaded
     payload: dict[str, Any]
-    #: ``not sent`` if the URL points to another machine, because the emulator does not call other machines.
+    #: The state is ``not sent`` if the URL points to another machine, because the emulator sends no requests
+    #: to other machines.
     state: State = "waiting"
     attempts: list[WebhookAttempt] = field(default_factory=list)
 
@@ -61,7 +63,10 @@ class Outbox:
             self._waiting.append((webhook.at, webhook))
 
     def take_due(self, now: datetime) -> list[Webhook]:
-        """Return all due webhooks. The caller must call :meth:`record_attempt` for each returned webhook."""
+        """Return all due webhooks.
+
+        For each returned webhook, the caller must then call :meth:`record_attempt`.
+        """
         due = [webhook for at, webhook in self._waiting if at <= now]
         self._waiting = [(at, webhook) for at, webhook in self._waiting if at > now]
         self._in_progress += len(due)
@@ -91,7 +96,7 @@ class Outbox:
 
 
 def make_webhook(hook: Hook, at: datetime, payload: dict[str, Any], *, local: bool) -> Webhook:
-    """Create the webhook that a hook sends for a load.
+    """Create the webhook that Stitch sends to a hook's URL after a load.
 
     :param local: whether the hook's URL points to this machine.
     """
@@ -107,7 +112,7 @@ def make_payload(
     loaded_at: datetime,
     quirks: Quirks,
 ) -> dict[str, Any]:
-    """Return the payload of a webhook for a loaded batch."""
+    """Return the payload of the webhook that announces a loaded batch."""
     name = source.table_name(stream)
     is_full_table = stream.replication_method == "FULL_TABLE"
     return {

@@ -1,7 +1,7 @@
-"""The ASGI application, which serves the API on one port and the logs on another port.
+"""The ASGI application that serves the API on one port and the logs on another port.
 
-Responses of the API are small, so each response is created completely and recorded before it is sent. Before
-a response is sent, a fault can replace it, although Stitch has already processed the request.
+API responses are small, so the emulator creates and records each complete response before sending it. At this
+point, Stitch has processed the request, and a fault can still replace the response.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class EmulatorApp:
             await send_response(response, self._state.clock.http_date(), connection, fault)
 
     def _respond(self, request: ApiRequest, fault: Fault | None, *, lost: bool) -> Response | None:
-        """Process and record a request. Return its response, or None if the connection must be closed."""
+        """Process and record a request, and return the response, or None if the connection must be closed."""
         with self._state.locked() as now:
             account = self._state.authenticate(request.authorization)
             match = table.match(request.method, request.path)
@@ -173,7 +173,7 @@ class EmulatorApp:
         return json_response(error.status, error.body, charset=self._charset(request))
 
     def _charset(self, request: ApiRequest) -> str:
-        """Return the charset parameter of the content type, which appears in one sample of API v3."""
+        """Return the charset parameter for the content type. One sample of API v3 contains this parameter."""
         shown = self._state.quirks.v3_charset and request.path.startswith("/v3/")
         return ";charset=ISO-8859-1" if shown else ""
 
@@ -186,7 +186,7 @@ class EmulatorApp:
         raise _RateLimitExceeded({"retry-after": str(seconds)} if self._state.quirks.retry_after else {})
 
 
-class _RateLimitExceeded(Exception):  # noqa: N818 - the exception becomes a response, not an error
+class _RateLimitExceeded(Exception):  # noqa: N818 - the exception is converted to a response
     def __init__(self, headers: dict[str, str]) -> None:
         super().__init__()
         self.headers = headers

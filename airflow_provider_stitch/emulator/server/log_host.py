@@ -1,4 +1,4 @@
-"""The host that serves logs. A request for a log requires a signed URL instead of an access token."""
+"""The host that serves logs. A request for a log needs a signed URL, but no access token."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ class LogHost:
             await StreamingResponse(_stream(timeline, now), headers=headers)(scope, receive, send)
         else:
             if timeline is not None:
-                # A fault needs the complete body, for example to cut it.
+                # A fault requires the complete body, for example to cut the body in half.
                 response = response._replace(content=b"".join(log_chunks(timeline, now)))
             await send_response(response, state.clock.http_date(), connection, fault)
 
     def _find_log(self, request: ApiRequest, now: datetime) -> tuple[Response, Timeline | None]:
-        """Return the response, and the timeline of the job if the request has a valid signature."""
+        """Return the response to a request, and the job's timeline if the signature is valid."""
         if request.authorization is not None:
             text = "Only one auth mechanism allowed; found Authorization header and X-Amz-Security-Token."
             return _s3_error(400, "InvalidArgument", text), None

@@ -1,4 +1,4 @@
-"""HTTP requests and responses. Bodies are small and are not streamed, except for logs."""
+"""HTTP requests and responses. Except for logs, bodies are small and are not streamed."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def send_response(response: Response, date: str, connection: Connection, f
 
 
 async def disconnected_within(seconds: float, receive: Receive) -> bool:
-    """Wait for the client to disconnect, and return whether it disconnected in time.
+    """Wait until the client disconnects, and return whether the client disconnected in time.
 
     :param seconds: how long to wait, in real seconds.
     """
@@ -90,7 +90,7 @@ async def disconnected_within(seconds: float, receive: Receive) -> bool:
 
 
 async def close_connection(connection: Connection) -> None:
-    """Close the connection, even if no response was sent."""
+    """Close the connection, even if no response has been sent."""
     connection.request.transport.close()
     await _wait_for_disconnect(connection.receive)
 

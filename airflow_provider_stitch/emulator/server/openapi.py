@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 description of the emulator's API. Stitch itself does not publish an OpenAPI description.
 
-The description is generated from the table of endpoints, so it contains all endpoints that are served.
+The description is generated from the table of endpoints, so it contains all endpoints of the emulator.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 #: The path of the OpenAPI description. This path does not exist in Stitch's API.
 PATH = "/openapi.json"
 _JSON = "application/json"
-#: Path parameters that are strings. All other path parameters are numeric ids.
+#: Names of the path parameters that are strings. All other path parameters are numeric ids.
 _TEXT_PARAMETERS = {"destination_type", "source_type", "job_name"}
 
 

@@ -26,7 +26,7 @@ _TIMEOUT_SECONDS = 10.0  # maximum time to start or stop the server
 class _Protocol(H11Protocol):
     """An HTTP/1.1 protocol that passes its transport to the application.
 
-    With the transport, a fault can close the connection.
+    With the transport, a fault can close the connection at any time.
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -76,19 +76,22 @@ class _Uvicorn(uvicorn.Server):
         for connection in list(self.server_state.connections):
             if isinstance(connection, _Protocol):
                 connection.transport.abort()
-        await asyncio.sleep(0)  # let the protocols process the aborted connections
+        await asyncio.sleep(0)  # give the protocols time to process the aborted connections
         tasks = [*self.server_state.tasks, *([self._delivery_task] if self._delivery_task else [])]
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _log_failure(delivery: asyncio.Task[None]) -> None:
-    """Log an error if the delivery of webhooks failed. Only a bug in the emulator can cause this failure."""
+    """Log an error if the task that delivers webhooks has failed.
+
+    Only a bug in the emulator can cause this failure.
+    """
     if not delivery.cancelled() and delivery.exception() is not None:
         logger.error("The emulator stopped delivering webhooks.", exc_info=delivery.exception())
 
 
 class Server:
-    """A server of the application that delivers webhooks until the server is stopped."""
+    """A server for the application. The server also delivers webhooks until it is stopped."""
 
     def __init__(self, app: EmulatorApp, delivery: WebhookDelivery, host: str, port: int) -> None:
         self._app = app

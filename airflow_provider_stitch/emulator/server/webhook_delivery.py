@@ -1,6 +1,6 @@
 """Delivery of webhooks, which the emulator sends only to receivers on this machine.
 
-Webhooks are delivered in the event loop of the emulator's server.
+The task that delivers the webhooks runs in the event loop of the emulator's server.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from airflow_provider_stitch.emulator.model.webhooks import Webhook, WebhookAtte
 if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.state import EmulatorState
 
-#: Timeout of an attempt in real seconds, because receivers run in real time.
-#: Source: Stitch documentation, "Post-load webhooks".
+#: Timeout of each delivery attempt, in real seconds, because receivers run in real time. See "Post-load
+#: webhooks" in the Stitch documentation.
 TIMEOUT = 30.0
 
 
@@ -42,7 +42,7 @@ class WebhookDelivery:
                     task = self._loop.create_task(self._attempt(webhook))
                     attempts.add(task)
                     task.add_done_callback(attempts.discard)
-                # asyncio.wait_for is not used, because it can lose a cancellation when the event is set.
+                # Do not use asyncio.wait_for, which can lose a cancellation when the event is set.
                 timer = None if seconds is None else self._loop.call_later(seconds, self._wakeup.set)
                 await self._wakeup.wait()
                 if timer is not None:
@@ -53,14 +53,14 @@ class WebhookDelivery:
                 task.cancel()
 
     def wake(self) -> None:
-        """Check for due webhooks. This method can be called from any thread."""
+        """Notify the task that a webhook may be due. This method can be called from any thread."""
         loop = self._loop
         if loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed if the emulator is stopping
                 loop.call_soon_threadsafe(self._wakeup.set)
 
     def _take_due(self) -> tuple[list[Webhook], float | None]:
-        """Return the due webhooks, and the number of real seconds until another webhook can be due."""
+        """Return the due webhooks, and the number of real seconds until the next webhook can be due."""
         with self._state.locked(notify=False) as now:
             due = self._state.outbox.take_due(now)
             next_event = self._state.next_webhook_event()

@@ -1,1 +1,1 @@
-"""Read and write Airflow connections that contain a token."""
+"""Read and write the Airflow connections that contain access tokens."""

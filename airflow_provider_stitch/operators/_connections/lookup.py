@@ -1,7 +1,7 @@
-"""Look up a connection in the same way as Airflow, and raise an error if the lookup fails.
+"""Look up a connection in the same places as Airflow, but raise an error if a place cannot be read.
 
 If a secrets backend cannot be read, Airflow reports that the connection was not found. Before a token is
-stored, a missing connection must be distinguished from an unreadable connection: a missing connection can be
+stored, this package must know whether a connection is missing or unreadable. A missing connection can be
 created, but an unreadable connection must not be changed.
 """
 
@@ -28,10 +28,10 @@ def find_connection(conn_id: str) -> Connection | None:
         failure: str | None = None
         try:
             found: Connection | None = backend.get_connection(conn_id=conn_id)
-        except Exception as error:  # noqa: BLE001 - a backend may raise any error, and Airflow ignores the error
+        except Exception as error:  # noqa: BLE001 - a backend may raise any error, which Airflow ignores
             failure = type(error).__name__
         if failure is not None:
-            # This error is raised outside of the except clause, because the original error may contain a
+            # Raise the new error outside of the except clause, because the original error may contain a
             # secret.
             raise StitchUnavailable(
                 f"Connection {conn_id} could not be looked up: the secrets backend {type(backend).__name__} "

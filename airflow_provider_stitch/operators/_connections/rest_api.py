@@ -24,10 +24,10 @@ TIMEOUT = 30.0  #: seconds to wait for a response of Airflow's REST API
 class RestStore:
     """A store that uses the public REST API of Airflow 3.
 
-    :param api: an Airflow connection with the address of the API server as its host. Its login and password
-        belong to a user of Airflow. If it has no login, its password is a token of Airflow's API. The extra
-        `allow_http` permits plain HTTP.
-    :raises StitchConfigurationError: if the host is not a safe address for secrets, or if the login fails.
+    :param api: an Airflow connection whose host is the address of the API server. The login and password
+        belong to a user of Airflow. If the connection has no login, the password is a token for Airflow's
+        API. Plain HTTP requires the extra `allow_http`.
+    :raises StitchConfigurationError: if it is not safe to send secrets to the host, or if the login fails.
     """
 
     def __init__(self, api: Connection) -> None:
@@ -36,23 +36,23 @@ class RestStore:
         self._session = requests.Session()
         local = is_loopback(urlsplit(self._url).hostname or "")
         self._session.trust_env = not local
-        self._session.auth = NoAuth()  # prevent requests from using a login from .netrc instead of the token
+        self._session.auth = NoAuth()  # do not let requests use a login from .netrc instead of the token
         self._log_in()
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the connection from Airflow's database."""
+        """Return the connection in Airflow's database, or None if the connection does not exist."""
         response = self._request("GET", _path_of(conn_id), expected=(200, 404))
         return _stored(response) if response.status_code == 200 else None
 
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Create the connection without its secret."""
+        """Create the connection in Airflow's database, without its secret."""
         self._post(conn_id, fields)
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
         try:
             self._fill(conn_id, fields)
         except _NotLoggedIn:
-            # The token of Airflow's API may have expired.
+            # The token for Airflow's API may have expired.
             self._log_in()
             self._fill(conn_id, fields)
 
@@ -106,8 +106,8 @@ class RestStore:
             if response.status_code in expected:
                 return response
             raise self._refused(request, response)
-        # This error is raised outside of the except clause, because the error contains the request with the
-        # secret.
+        # Raise the new error outside of the except clause, because the original error contains the request
+        # with the secret.
         raise StitchUnavailable(f"{request} cannot be reached ({kind}).")
 
     def _refused(self, request: str, response: requests.Response) -> StitchError:
@@ -136,7 +136,7 @@ class RestStore:
         return StitchConfigurationError(f"{request} refuses (HTTP {status}). {advice}")
 
 
-class _NotLoggedIn(StitchConfigurationError):  # noqa: N818 - named like subclasses of StitchError
+class _NotLoggedIn(StitchConfigurationError):  # noqa: N818 - subclasses of StitchError have no suffix
     """Airflow's API server refuses the token or the password."""
 
 
@@ -166,7 +166,7 @@ def _token_in(response: requests.Response) -> str | None:
 
 
 def _place(response: requests.Response) -> str:
-    """Return the target of a redirect without its query, because the query may contain a secret."""
+    """Return the target of a redirect, without the query string, which may contain a secret."""
     return response.headers.get("Location", "no address").partition("?")[0][:200]
 
 
@@ -201,6 +201,6 @@ def _api_url(api: Connection) -> str:
 def _allows_http(api: Connection) -> bool:
     """Return whether the user permits plain HTTP.
 
-    The extra `allow_http` is a string if a URI defines the connection.
+    If the connection is defined by a URI, the extra `allow_http` is a string.
     """
     return str(api.extra_dejson.get("allow_http", "")).lower() == "true"

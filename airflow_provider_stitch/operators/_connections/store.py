@@ -1,4 +1,4 @@
-"""Places where a task can store a new connection.
+"""Stores, which are the places where a task can create a connection.
 
 On Airflow 2, a task writes a connection to Airflow's database. On Airflow 3, a task cannot access the
 database, and the API for tasks can only read connections. The task therefore writes to a secrets backend, or
@@ -29,7 +29,7 @@ from airflow_provider_stitch.operators._connections.stored import ReservationLos
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Seconds to wait until Airflow finds a new connection, because a secrets backend may need a moment.
+#: Seconds to wait until Airflow finds a new connection. A secrets backend may need some time to return it.
 LOOKUP_TIMEOUT = 60.0
 
 HOW_TO = (
@@ -41,10 +41,10 @@ HOW_TO = (
 
 
 class ConnectionStore(Protocol):
-    """A place where connections are stored."""
+    """A place where a task can store connections."""
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the connection from this store, or None if the store does not contain it."""
+        """Return the connection with this id, or None if the store does not contain the connection."""
 
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
         """Create a connection without its secret, but never overwrite an existing connection.
@@ -65,7 +65,7 @@ class ConnectionStore(Protocol):
 def connection_store(
     store: Callable[[str, str], None] | None, airflow_api_conn_id: str | None
 ) -> ConnectionStore:
-    """Return the store that the user chose, or the default store of this version of Airflow.
+    """Return the store that the user has chosen, or the default store for this version of Airflow.
 
     :raises StitchConfigurationError: if there is no default store; the message contains the alternatives.
     """
@@ -87,10 +87,10 @@ def _tasks_can_access_database() -> bool:
 
 
 class CallableStore:
-    """A store that calls a user's function with a connection's id and the connection as JSON.
+    """A store that calls a user's function to write a connection.
 
-    The function can only write connections. The store therefore first writes a probe, which is a connection
-    with a different id. If Airflow finds the probe, the function works and writes to a place that Airflow
+    The user's function can only write connections. The store therefore first writes a probe, which is a
+    connection with a different id. If Airflow finds the probe, the function writes to a place that Airflow
     reads. The function writes the requested connection only once, with the token.
     """
 
@@ -98,18 +98,18 @@ class CallableStore:
         self._store = store
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the connection that Airflow finds. The user's function can only write connections."""
+        """Return the connection that Airflow finds, because the user's function cannot read connections."""
         found = find_connection(conn_id)
         return None if found is None else StoredConnection.of(found)
 
     def reserve(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Write and read the probe, but do not write the requested connection."""
+        """Write and read a probe, but do not write the requested connection."""
         probe_id, nonce = f"{conn_id}__probe", secrets.token_hex(8)
         self._store(probe_id, json.dumps({**fields, "login": nonce}))
         retry_policy(LOOKUP_TIMEOUT)(self._read_probe, probe_id, nonce)
         if self.find(conn_id) is not None:
             raise ReservationLost(f"Connection {conn_id} already exists. Nothing was created or changed.")
-        # The lookup above proves nothing if the secrets backend was unavailable at that moment.
+        # If the secrets backend was unavailable during this lookup, the connection may exist nevertheless.
         self._read_probe(probe_id, nonce)
 
     def fill(self, conn_id: str, fields: Mapping[str, str]) -> None:
@@ -134,15 +134,15 @@ class CallableStore:
             )
 
 
-# The connection ids that Airflow 2 accepts. Airflow 2 stores NULL instead of an invalid id.
+# Pattern of the connection ids that Airflow 2 accepts. If an id is invalid, Airflow 2 stores NULL instead.
 _ID_IN_DATABASE = re.compile(r"[\w#!()\-.:/\\]{1,250}")
 
 
 class DatabaseStore:
-    """A store in Airflow's database, which tasks on Airflow 2 can access."""
+    """A store that uses Airflow's database, to which tasks on Airflow 2 have access."""
 
     def find(self, conn_id: str) -> StoredConnection | None:
-        """Return the connection from its row in the database."""
+        """Return the connection that is in Airflow's database, if any."""
         from airflow.utils.session import create_session
 
         with create_session() as session:

@@ -1,6 +1,6 @@
 """Describe a stored connection, and decide whether a token may be written to it."""
 
-# ruff: noqa: N818 - the errors are named without `Error`, like subclasses of StitchError.
+# ruff: noqa: N818 - the names of these errors have no suffix `Error`, like subclasses of StitchError
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CONN_TYPE = "stitch"
 
 
 class ConnectionTaken(StitchConfigurationError):
-    """The connection is in use for something else, so a token must not be written to it."""
+    """The connection has another use, so a token must not be written to the connection."""
 
 
 class ReservationLost(StitchUnavailable):
-    """Another task created the connection at the same time. The next try can read the connection."""
+    """Another task has created the connection at the same time. The next try can use that connection."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class StoredConnection:
     conn_type: str
     login: str | None
     description: str | None
-    password: str | None = field(repr=False)  #: asterisks if Airflow's REST API returned the connection
+    password: str | None = field(repr=False)  #: asterisks if the connection is from Airflow's REST API
     is_partner: bool  #: whether the extras contain partner credentials
 
     @classmethod
@@ -48,11 +48,11 @@ class StoredConnection:
         )
 
     def is_reservation(self, fields: Mapping[str, str]) -> bool:
-        """Return whether `reserve` created this connection with these fields, and it has no token."""
+        """Return whether `reserve` created this connection with these fields, and no token has been added."""
         return self.password is None and self.login is None and self.description == fields["description"]
 
     def reject_other_use(self, conn_id: str) -> None:
-        """Reject a connection that is not for a Stitch account.
+        """Reject a connection that does not belong to a Stitch account.
 
         :raises ConnectionTaken: if the connection has a different type, or has partner credentials.
         """
@@ -65,7 +65,7 @@ class StoredConnection:
         raise ConnectionTaken(f"Connection {conn_id} exists, and {reason}. Choose another connection_id.")
 
     def reject_foreign_token(self, conn_id: str, fields: Mapping[str, str]) -> None:
-        """Reject fields that would replace the token of another account.
+        """Reject fields if they would replace the token of another account.
 
         :param fields: the fields to write. The description in the fields identifies the run that writes the
             connection.

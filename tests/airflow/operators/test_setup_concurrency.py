@@ -158,7 +158,7 @@ def ids_of_created(stitch, kind):
 def choose_quirks(stitch, seed):
     """Return a destination.
 
-    The seed chooses how the emulator behaves where Stitch's documentation does not specify the behavior.
+    Where Stitch's documentation does not specify the behavior, the seed chooses how the emulator behaves.
     """
     chance = random.Random(seed)
     stitch.quirks.destination_configured = chance.choice(["after_check", "after_form"])

@@ -82,7 +82,7 @@ class RunPlan:
     number: int
     where: str  #: where the task waits: `in_worker` or `deferred`
     outcome_name: str
-    tap_seconds: float  #: duration of each tap, in seconds of Stitch's time
+    tap_seconds: float  #: how long the tap runs, in seconds of Stitch's time
     fault: FaultPlan
 
     @property

@@ -34,7 +34,9 @@ class ConnectionCheck:
         return self.finished(now) and self.plan.discovery_exit_status != 0
 
     def body(self, now: datetime, failed_exit_status: int | None = None) -> dict[str, Any]:
-        """Return the JSON representation of the check. Source: Stitch Connect API, "Connection check object".
+        """Return the JSON representation of the check.
+
+        See "Connection check object" in the Stitch Connect API.
 
         :param failed_exit_status: the ``check_exit_status`` of a failed check. Stitch's sample contains null,
             but its table of fields contains 1.
@@ -58,7 +60,7 @@ class ConnectionCheck:
 
 
 class ConnectionChecks:
-    """The last check of a source or destination, and the plans of its next checks."""
+    """The last connection check of a source or destination, and the plans for its next checks."""
 
     def __init__(self, client_id: int, connection_id: int) -> None:
         self._client_id = client_id

@@ -1,15 +1,14 @@
-"""The source and destination types that the emulator supports, with the properties of their steps.
+"""The source and destination types that the emulator supports, with their configuration properties.
 
 `report_cards.json` contains the documented properties of each type. If the documentation contains a complete
-report card of a type, the properties are taken from this report card. Otherwise, the properties are taken
-from the documented tables of properties. The tables do not specify which values are secret, so credentials
-are recognized by the names of the properties. A source type that has no property for credentials has the
-documented OAuth step.
+report card for a type, the properties are from that report card. Otherwise, the properties are from the
+documented tables. The tables do not specify which values are secret, so credentials are recognized by the
+names of the properties. A source type without a property for credentials has the documented OAuth step.
 
 Each entry of the file is the name of a property, followed by optional words: `required`, `credential`,
 `read_only`, `system` (provided by Stitch unless the user sets the property), the format of the value, and `=`
 with the default value. `@start_date` and `@oauth` stand for properties that many types share.
-Source: Stitch Connect API, "Connection property object", "Source form properties".
+See "Connection property object" and "Source form properties" in the Stitch Connect API.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Property:
 
     name: str
     required: bool = False
-    credential: bool = False  #: whether the value is secret and never returned
+    credential: bool = False  #: whether the value is a secret, which the API never returns
     kind: str = "user_provided"
     schema: dict[str, Any] | None = None
     default: str | None = None  #: the value that Stitch sets if the user omits the property
@@ -89,25 +88,25 @@ class SourceType:
 
     @property
     def has_extractions(self) -> bool:
-        """Return whether sources of this type have extractions.
-
-        Import API and webhook sources have no extractions.
-        """
+        """Return whether sources of this type have extractions. Import API and webhook sources do not."""
         return self.name.startswith("platform.")
 
     @property
     def has_no_steps(self) -> bool:
-        """Return whether the type has no steps. Deprecated types and destination types have no steps."""
+        """Return whether the type has no configuration steps.
+
+        Deprecated types and destination types have none.
+        """
         return not self.has_extractions and not self.name.startswith(("import_api", "webhook."))
 
     @property
     def properties(self) -> list[Property]:
-        """Return the properties of all steps."""
+        """Return the properties of all configuration steps."""
         return [prop for own in self.steps.values() for prop in own]
 
     @property
     def steps(self) -> dict[str, tuple[Property, ...]]:
-        """Return the properties of each connection step, in the order of the steps."""
+        """Return the properties by configuration step, in the order of the steps."""
         if not self.has_extractions:
             return {"form": self.form, "fully_configured": ()}
         input_steps = {"form": self.form, "oauth": self.oauth, "profile": self.profile}
@@ -138,8 +137,8 @@ _STREAMS = {
     "platform.hubspot": ("companies", "contacts", "deals"),
     "platform.salesforce": ("Account", "Contact", "Lead"),
 }
-#: Facebook Ads is the documented example of a type with a profile step. Stitch does not document the property
-#: of the profile step.
+#: Facebook Ads is the documented example of a source type with a profile step. Stitch does not document which
+#: property this step requires.
 _PROFILES = {"platform.facebook": (Property("account_id", required=True, schema=_STRING),)}
 
 
@@ -175,9 +174,9 @@ def source_type(name: str) -> SourceType:
 
 
 def check_source_type(name: str, planned: Container[str]) -> None:
-    """Check that a source type is known, because an unknown type is probably misspelled.
+    """Check that a source type is known. An unknown type is probably misspelled.
 
-    :param planned: additional types for which a test has planned sources.
+    :param planned: additional source types that a test has planned.
     :raises ValueError: if the type is unknown.
     """
     if not isinstance(name, str):

@@ -57,7 +57,7 @@ class Destination:
 
     @property
     def step(self) -> str:
-        """Return the current step of the configuration."""
+        """Return the destination's current configuration step."""
         if self.quirks.destination_configured == "after_form":
             return "fully_configured" if self.is_complete else "form"
         return "fully_configured" if self.connected and not self.stepped_back else "form"
@@ -65,7 +65,7 @@ class Destination:
     def body(self, *, after_change: bool = False) -> dict[str, Any]:
         """Return the JSON representation of the destination in API v4.
 
-        Source: Stitch Connect API, "Destination object".
+        See "Destination object" in the Stitch Connect API.
 
         :param after_change: whether the object is returned by a request that creates or updates the
             destination.

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class LoadOutage:
-    """A period in which all loads of a stream fail. `until` is None while the outage lasts."""
+    """A period in which all loads of a stream fail. While the period lasts, `until` is None."""
 
     since: datetime
     message: str
     until: datetime | None = None
 
     def covers(self, time: datetime) -> bool:
-        """Return whether a load fails if it is attempted at this time."""
+        """Return whether a load that is attempted at this time fails."""
         return self.since <= time and (self.until is None or time < self.until)

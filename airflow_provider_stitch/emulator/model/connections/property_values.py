@@ -1,6 +1,6 @@
-"""Validation of property values against report cards, and conversion to the stored form.
+"""Functions that validate property values against report cards and convert the values for storage.
 
-Source: Stitch Connect API, "Connection property object" and the error "properties do not match schema".
+See "Connection property object" and the error "properties do not match schema" in the Stitch Connect API.
 """
 
 from __future__ import annotations
@@ -69,13 +69,13 @@ def _is_good_string(value: str, schema: Mapping[str, Any]) -> bool:
             parse_time(value)
         except ValueError:
             return False
-    # In sample report cards, hosts have the format "uri", although a host name is not a URI. Therefore, this
-    # check rejects a host only if it contains spaces or slashes.
+    # In sample report cards, the properties for host names have the format "uri", although a host name is not
+    # a URI. Therefore, this check rejects only values that contain spaces or slashes.
     return schema.get("format") not in _ADDRESSES or re.search(r"[\s/]", value) is None
 
 
 def stored(value: Any) -> Any:
-    """Return a value as Stitch stores it. Numbers and booleans become strings."""
+    """Return a property value in the form that Stitch stores. Numbers and booleans become strings."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else value
@@ -84,9 +84,9 @@ def stored(value: Any) -> Any:
 def split(
     given: Mapping[str, Any], properties: Iterable[Property], *, by_stitch: bool = False
 ) -> tuple[dict[str, Any], set[str]]:
-    """Return the values that Stitch shows, and the names of the credentials.
+    """Return the property values that Stitch shows, and the names of the credentials.
 
-    The values of credentials are not stored. Read-only properties are ignored unless Stitch sets them.
+    The values of credentials are not stored. Read-only properties are ignored unless Stitch itself sets them.
 
     :param by_stitch: whether Stitch itself sets the properties.
     """
@@ -112,13 +112,13 @@ def changed_immutables(given: Mapping[str, Any], found: Mapping[str, Any], quirk
 
 
 def defaults(properties: Iterable[Property], given: Collection[str]) -> dict[str, str]:
-    """Return the default values of the properties that are not given."""
+    """Return the default values of all omitted properties."""
     return {
         prop.name: prop.default for prop in properties if prop.default is not None and prop.name not in given
     }
 
 
 def examples(properties: Iterable[Property], given: Collection[str]) -> dict[str, Any]:
-    """Return example values for the required properties that are not given."""
+    """Return example values for all omitted properties that are required."""
     missing = [prop for prop in properties if prop.needs_input and prop.name not in given]
     return {prop.name: "example" if prop.default is None else prop.default for prop in missing}

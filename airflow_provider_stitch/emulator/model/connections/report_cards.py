@@ -1,6 +1,6 @@
-"""Report cards, which contain the configuration steps and properties of a connection or type.
+"""Report cards, which describe the configuration steps and properties of a connection or connection type.
 
-Source: Stitch Connect API, "Report card object" and "Connection step object".
+See "Report card object" and "Connection step object" in the Stitch Connect API.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ def _steps(type_name: str, provided: frozenset[str], style: _Style) -> list[dict
 
 
 def source_type_body(kind: SourceType, quirks: Quirks, *, access: bool) -> dict[str, Any]:
-    """Return a source type, which is a report card with details. A type without steps has only details."""
+    """Return the JSON representation of a source type, which is a report card with details.
+
+    A source type without steps has only details.
+    """
     card = {"type": kind.name} if kind.has_no_steps else source_report_card(kind, "form", (), quirks)
     return {
         **card,
@@ -104,7 +107,7 @@ def destination_report_card(
 
 
 def destination_type_body(destination_type: str, quirks: Quirks, *, access: bool) -> dict[str, Any]:
-    """Return a destination type, which is a report card with details."""
+    """Return the JSON representation of a destination type, which is a report card with details."""
     details = {
         "access": access,
         "pricing_tier": "standard",
@@ -117,7 +120,7 @@ def destination_type_body(destination_type: str, quirks: Quirks, *, access: bool
 def _with_undocumented(
     step: str, own: Iterable[Property], kind: SourceType, provided: Collection[str]
 ) -> list[Property]:
-    """Return the properties of a step.
+    """Return the properties of a configuration step.
 
     The step ``form`` includes undocumented properties that have a value.
     """

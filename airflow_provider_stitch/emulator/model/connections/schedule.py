@@ -1,7 +1,7 @@
 """Schedules of sources, which are fixed intervals or cron expressions.
 
 A cron expression takes precedence over the frequency. The anchor time applies to frequencies of at least an
-hour. Source: Stitch documentation, "Replication scheduling".
+hour. See "Replication scheduling" in the Stitch documentation.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from airflow_provider_stitch.emulator.model.times import parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-#: The properties that determine when jobs start.
+#: Names of the source properties that determine when jobs start.
 SCHEDULE_PROPERTIES = ("frequency_in_minutes", "anchor_time", "cron_expression")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-#: Minimum, maximum and names of the values of each cron field. The first field contains the seconds.
+#: Minimum value, maximum value and value names of each cron field. The first field contains the seconds.
 _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
     (0, 59, ()),
     (0, 59, ()),
@@ -32,9 +32,10 @@ _FIELDS: tuple[tuple[int, int, tuple[str, ...]], ...] = (
     (1970, 2199, ()),
 )
 _ITEM = re.compile(r"(?:(\*)|(\w+)(?:-(\w+))?)(?:/(\d+))?", re.ASCII)
-#: Number of days to search for a match. A period of 9 years always contains a leap year, even around 2100.
+#: Number of days to search for a time that matches a cron expression. A period of 9 years always contains a
+#: leap year, even around 2100.
 _DAYS_AHEAD = 366 * 9
-_ANCHORED_FROM = 60  # shortest interval in minutes to which the anchor time applies
+_ANCHORED_FROM = 60  # shortest interval, in minutes, that uses the anchor time
 
 
 def next_start(properties: Mapping[str, Any], minutes: float, now: datetime) -> datetime | None:
@@ -52,7 +53,7 @@ def next_start(properties: Mapping[str, Any], minutes: float, now: datetime) -> 
 
 
 def check_schedule(properties: Mapping[str, Any]) -> None:
-    """Check the schedule of a source that a test adds.
+    """Check the schedule of a new source.
 
     :raises ValueError: if the frequency is not a positive number, the anchor time is not a time, or the cron
         expression does not have six or seven fields.
@@ -112,7 +113,7 @@ class Cron:
         )
 
     def _first_time_of_day(self, earliest: time) -> time | None:
-        """Return the first matching time of a day, at or after ``earliest``."""
+        """Return the first matching time on a day, at or after ``earliest``."""
         for hour in (h for h in self.hours if h >= earliest.hour):
             for minute in (m for m in self.minutes if (hour, m) >= (earliest.hour, earliest.minute)):
                 for second in self.seconds:
@@ -150,6 +151,6 @@ def _values(text: str, low: int, high: int, names: tuple[str, ...]) -> list[int]
         begin = low if every else ends[0]
         end = high if every or (step and last is None) else ends[-1]
         size = high + 1 - low
-        wrap = size if end < begin else 0  # a range such as FRI-MON continues in the next week
+        wrap = size if end < begin else 0  # a range such as FRI-MON ends in the next week
         found.update((value - low) % size + low for value in range(begin, end + wrap + 1, int(step or 1)))
     return sorted(found)

@@ -47,7 +47,7 @@ class Source:
     quirks: Quirks = field(repr=False)
     credentials: set[str] = field(default_factory=set)  #: the names of the credentials that have a value
     streams: list[Stream] = field(default_factory=list)
-    #: Streams that the next discovery finds.
+    #: New streams that the next discovery will find.
     undiscovered: dict[str, int | EmulatedStream] = field(default_factory=dict)
     destination_id: int | None = None
     schedule_minutes: float | None = None
@@ -90,7 +90,7 @@ class Source:
         return {name for name, value in self.properties.items() if value is not None} | self.credentials
 
     def stream(self, name: str) -> Stream:
-        """Return the stream with this key, ``tap_stream_id`` or unique stream name.
+        """Return the stream with the given key, ``tap_stream_id`` or unique stream name.
 
         :raises ValueError: if no stream has this name, or if several streams have the same name.
         """
@@ -126,16 +126,16 @@ class Source:
     # Names
 
     def load_name(self, stream: Stream) -> str:
-        """Return the name of a stream in a load.
+        """Return the stream name that a load contains.
 
-        Stitch does not document this name if table names include schemas.
+        If table names include schemas, Stitch does not document the stream name.
         """
         if self.quirks.load_names == "source":
             return stream.stream_name
         return self.table_name(stream) if self.quirks.load_names == "destination" else self._sent_name(stream)
 
     def target_name(self, stream: Stream) -> str:
-        """Return the stream name that the target sends. The Avro target sends the name that loads contain."""
+        """Return the stream name that the target sends. The Avro target sends the same name as in loads."""
         return self.load_name(stream) if taps.is_version_2(self.type) else self._sent_name(stream)
 
     def table_name(self, stream: Stream) -> str:
@@ -146,7 +146,7 @@ class Source:
         )
 
     def _sent_name(self, stream: Stream) -> str:
-        """Return the table name that the Import API receives."""
+        """Return the table name that the target sends to the Import API."""
         if not self.schema_in_load_names:
             return stream.stream_name
         if taps.is_version_2(self.type):
@@ -162,7 +162,7 @@ class Source:
     def set_connected(self, connected: bool, now: datetime) -> bool:  # noqa: FBT001
         """Record whether the source has a connected destination.
 
-        :return: whether the source has a connected destination now, but had none before.
+        :return: True if the source now has a connected destination but previously had none.
         """
         was_disconnected = bool(self.disconnected_periods) and self.disconnected_periods[-1].until is None
         if connected and was_disconnected:
@@ -192,7 +192,7 @@ class Source:
 
     @property
     def can_be_checked(self) -> bool:
-        """Return whether a connection check is possible and all required properties are given."""
+        """Return whether the source type has connection checks and all required properties are given."""
         return self.kind.has_extractions and self.step not in INPUT_STEPS
 
     def current_step(self, now: datetime) -> str:
@@ -212,7 +212,7 @@ class Source:
     # JSON
 
     def body(self, now: datetime) -> dict[str, Any]:
-        """Return the JSON representation of the source. Source: Stitch Connect API, "Source object"."""
+        """Return the JSON representation of the source. See "Source object" in the Stitch Connect API."""
         check = self.checks.last
         names_check = self.quirks.name_checks_in_reads and check is not None
         return {

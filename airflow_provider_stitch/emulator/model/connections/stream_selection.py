@@ -23,11 +23,11 @@ class _Change(NamedTuple):
 
 
 def update_streams(source: Source, body: Any, now: datetime) -> None:
-    """Apply all metadata changes of a request. If any change is invalid, no change is applied."""
+    """Apply all metadata changes in a request. If any change is invalid, no change is applied."""
     streams = {stream.tap_stream_id: stream for stream in source.streams}
     changes = [change for entry in _entries(body) for change in _changes(streams, entry)]
     if source.current_step(now) not in {"field_selection", "fully_configured"}:
-        # The rule is documented, but its error message is not.
+        # Stitch documents this rule, but not its error message.
         raise _invalid_fields(
             "streams can be selected only in the steps field_selection and fully_configured"
         )
@@ -41,7 +41,10 @@ def update_streams(source: Source, body: Any, now: datetime) -> None:
 
 
 def _select_fields(stream: Stream) -> None:
-    """Add ``selected`` to the fields of a selected stream. Fields of other streams do not have this key."""
+    """Add the metadata key ``selected`` to the fields of a selected stream.
+
+    Fields of unselected streams do not have this key.
+    """
     for crumb, data in stream.metadata.items():
         if crumb:
             data.setdefault("selected", False)
@@ -51,7 +54,7 @@ def _select_fields(stream: Stream) -> None:
 
 
 def _entries(body: Any) -> list[dict[str, Any]]:
-    """Return the entries of a request, after checking the format of the request."""
+    """Check the format of a request, and return the entries in the request."""
     entries = body.get("streams") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         raise invalid_streams_body()
@@ -86,10 +89,10 @@ def _changes(streams: Mapping[str, Stream], entry: Mapping[str, Any]) -> list[_C
             names = " ".join(f'"{key}"' for key in read_only)
             raise _invalid_fields(f"only non-discoverable metadata can be produced by the UI: #{{{names}}}")
         if crumb not in stream.metadata:
-            raise _invalid_fields(f"invalid breadcrumbs: {list(crumb)}")  # this error is not documented
+            raise _invalid_fields(f"invalid breadcrumbs: {list(crumb)}")  # not documented by Stitch
         invalid = [key for key, value in values.items() if not _is_valid(key, value)]
         if invalid:
-            raise _invalid_fields(f"invalid values: {invalid}")  # this error is not documented
+            raise _invalid_fields(f"invalid values: {invalid}")  # not documented by Stitch
         if values.get("selected") and stream.metadata[crumb].get("inclusion") == "unsupported":
             raise _invalid_fields("Unsupported fields cannot be selected by default")
         changes.append(_Change(stream, crumb, values))
@@ -108,11 +111,11 @@ def _is_valid(key: str, value: Any) -> bool:
     return isinstance(value, str)
 
 
-# Rules without a documented error
+# Selection rules without a documented error
 
 
 def _check_rules(changes: list[_Change]) -> None:
-    """Check that the metadata follows the selection rules after the changes.
+    """Check that the changed metadata follows the selection rules.
 
     The error messages are not documented.
     """

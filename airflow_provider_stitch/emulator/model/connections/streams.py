@@ -33,9 +33,9 @@ class Stream:
 
     @property
     def metadata(self) -> dict[Breadcrumb, dict[str, Any]]:
-        """Return the metadata by breadcrumb.
+        """Return the metadata of the stream and its fields, by breadcrumb.
 
-        The breadcrumb ``()`` identifies the stream, and all other breadcrumbs identify fields.
+        The stream has the breadcrumb ``()``, and all other breadcrumbs identify fields.
         """
         if self._metadata is None:
             self._metadata = _initial_metadata(self.plan)
@@ -43,7 +43,7 @@ class Stream:
 
     @property
     def table(self) -> tuple[str, str] | None:
-        """Return the names of the database and table, or None if the source is not a database."""
+        """Return the names of the database and table; None if the source is not a database."""
         database = self.plan.database_name or self.schema_name
         return None if database is None else (database, self.stream_name)
 
@@ -57,9 +57,12 @@ class Stream:
 
     @property
     def replication_method(self) -> str:
-        """Return the replication method. A forced method takes precedence over a chosen method."""
+        """Return the replication method of the stream.
+
+        If Stitch forces a method, a method chosen by the user is ignored.
+        """
         if self._metadata is None:
-            # Metadata is not created here, because most streams never need it.
+            # Do not create the metadata here, because most streams never need metadata.
             return self.plan.replication_method
         own = self.metadata[()]
         chosen = own.get("forced-replication-method") or own.get("replication-method")
@@ -67,16 +70,16 @@ class Stream:
 
     @property
     def replication_key(self) -> str:
-        """Return the replication key that a user has chosen, or the first valid key by default."""
+        """Return the replication key that a user has chosen or, by default, the first valid key."""
         own = self.metadata[()]
         valid = own.get("valid-replication-keys") or [_DEFAULT_KEY]
         return str(own.get("replication-key") or valid[0])
 
     @property
     def bookmark(self) -> str | None:
-        """Return the field from which jobs resume, or None if each job reads the whole stream."""
+        """Return the field that jobs use to resume a stream, or None if each job reads the whole stream."""
         if self._metadata is None and self.plan.replication_method == _DEFAULT_METHOD:
-            return _DEFAULT_KEY  # metadata is not created here, because most streams never need it
+            return _DEFAULT_KEY  # do not create the metadata here, because most streams never need metadata
         return None if self.replication_method == "FULL_TABLE" else self.replication_key
 
     def has_selected_field(self) -> bool:
@@ -85,7 +88,7 @@ class Stream:
         return any(d.get("selected") or d.get("selected-by-default") for d in fields)
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON representation of the stream. Source: Stitch Connect API, "Stream object"."""
+        """Return the JSON representation of the stream. See "Stream object" in the Stitch Connect API."""
         return {
             "selected": self.selected,
             "stream_id": self.stream_id,
@@ -118,17 +121,17 @@ class SelectedStream:
     target_name: str  #: the stream name that the target sends
     rows: int
     flushes: int
-    bookmark: str | None  #: the replication key, or None if each job reads the whole stream
-    table: tuple[str, str] | None  #: names of the database and table, or None if the source is not a database
+    bookmark: str | None  #: replication key; None if each job reads the whole stream
+    table: tuple[str, str] | None  #: names of the database and table; None if the source is not a database
     counter_tags: CounterTags  #: the tags of the tap's row counters
     counted: bool  #: whether the tap writes row counters for the stream
 
 
 @cache
 def stream_with_rows(rows: int) -> EmulatedStream:
-    """Return a default stream with this number of rows.
+    """Return a default stream with the given number of rows.
 
-    Calls with the same number return the same immutable object.
+    Calls with equal numbers return the same immutable object.
     """
     return EmulatedStream(rows=rows)
 

@@ -1,6 +1,7 @@
 """Table names and row counters of taps, by source type.
 
-Source: code of the open-source taps. The behavior of taps for version-2 databases (``hp-*``) is not known.
+The rules in this module are from the code of the open-source taps. The behavior of taps for version-2
+databases (``hp-*``) is not known.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def prefix_of_tables(type_name: str) -> Prefix | None:
 
 
 def counter_tags(type_name: str) -> CounterTags:
-    """Return the tags of the tap's row counters: an endpoint, a table, or no tag."""
+    """Return the tags of the tap's row counters. The tags contain an endpoint, a table, or nothing."""
     return _COUNTER_TAGS.get(_short_name(type_name), "endpoint")
 
 

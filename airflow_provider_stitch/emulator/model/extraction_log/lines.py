@@ -17,11 +17,11 @@ class Line(NamedTuple):
 
     at: datetime
     location: str
-    text: str  #: the level and the message, or a line of a traceback, which has no level
+    text: str  #: level and message, or a line of a traceback without a level
 
 
 def counter(form: CounterForm, rows: int, tags: Mapping[str, Any]) -> str:
-    """Return the text of a row counter in one of the formats that the runner writes."""
+    """Return the text of a row counter, in one of the formats of the runner."""
     if form == "json":
         point = {"type": "counter", "metric": "record_count", "value": rows, "tags": dict(tags)}
         return f"INFO METRIC: {json.dumps(point)}"

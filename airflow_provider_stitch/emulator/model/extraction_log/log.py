@@ -1,9 +1,9 @@
 """The text of an extraction log, generated from the timeline of the job.
 
 Three programs write to the log: the runner (``main``), the tap and the target. Each log line has four fields.
-The exit line has the location ``main`` and the level INFO, even after a failure. The log of a terminated
-extraction has no exit line. Source: Stitch documentation, "Interpreting your extraction logs", and the
-open-source programs.
+The exit line always has the location ``main`` and the level INFO, even after a failure. The log of a
+terminated extraction has no exit line. The format is from "Interpreting your extraction logs" in the Stitch
+documentation, and from the open-source programs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PADDING = 'DEBUG HTTP request to "limits" endpoint took 0.211s, returned status
 def log_chunks(timeline: Timeline, now: datetime | None = None) -> Iterator[bytes]:
     """Yield the log in chunks of about 64 kB.
 
-    :param now: the current time. Log lines with a later time are not included. If None, all lines are
+    :param now: the current time. Log lines after this time are not included. If None, all lines are
         included.
     """
     lines: list[str] = []
@@ -109,7 +109,7 @@ def _format(line: Line) -> str:
 
 
 def _start_lines(timeline: Timeline, batches: list[Line]) -> Iterator[Line]:
-    """Yield the lines up to the start of the target. The target starts before the first batch."""
+    """Yield the log lines up to the start of the target, which precedes the first batch."""
     tap, (name, release) = timeline.tap_name, target.program(timeline)
     at = timeline.starts_at
     yield Line(at, "main", f"INFO Running {tap} version {_TAP_RELEASE} and {name} version {release}")
@@ -137,7 +137,7 @@ def _start_lines(timeline: Timeline, batches: list[Line]) -> Iterator[Line]:
 
 
 def _padding_lines(timeline: Timeline) -> Iterator[Line]:
-    """Yield irrelevant lines at equal intervals between the start of the tap and the end of the job."""
+    """Yield irrelevant lines, evenly spaced from the start of the tap to the end of the job."""
     count = -(-timeline.log.padding_bytes // len(_PADDING)) if timeline.tap else 0
     if not count:
         return

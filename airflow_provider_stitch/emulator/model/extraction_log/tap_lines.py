@@ -1,4 +1,4 @@
-"""The lines that the tap writes to an extraction log, and the state updates of the runner."""
+"""Lines of an extraction log that the tap writes, and state updates that the runner writes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tap_lines(timeline: Timeline) -> Iterator[Line]:
 def state_updates(timeline: Timeline) -> Iterator[Line]:
     """Yield the state updates of the runner.
 
-    An update is written when all earlier batches have been persisted.
+    The runner writes each update after all earlier batches are persisted.
     """
     reads = {read.stream.tap_stream_id: read for read in timeline.reads}
     bookmarks = {name: read.previous_bookmark for name, read in reads.items()}
@@ -63,7 +63,7 @@ def state_updates(timeline: Timeline) -> Iterator[Line]:
 
 
 def state_before(timeline: Timeline) -> str:
-    """Return the state with which the tap starts, as a JSON string."""
+    """Return the initial state of the tap as a JSON string."""
     bookmarks = {
         read.stream.tap_stream_id: {key: _bookmark(read.stream, read.previous_bookmark)}
         for read in timeline.reads
@@ -80,7 +80,7 @@ def _is_counted(timeline: Timeline, stream: SelectedStream) -> bool:
 
 
 def _counters(timeline: Timeline, read: StreamRead) -> Iterator[Line]:
-    """Yield a row counter for every minute in which the tap reads a stream, and a last counter at the end.
+    """Yield one row counter per minute while the tap reads a stream, and a last counter at the end.
 
     Each counter contains the number of rows since the previous counter.
     """
@@ -99,7 +99,7 @@ def _counters(timeline: Timeline, read: StreamRead) -> Iterator[Line]:
 
 
 def _is_cut_short(timeline: Timeline) -> bool:
-    """Return whether the target ended before it had persisted all its input."""
+    """Return whether the target ended before it had persisted all rows."""
     return timeline.terminated or timeline.refused_batch is not None
 
 

@@ -1,6 +1,7 @@
 """The lines that ``target-stitch`` or the Avro target writes to an extraction log.
 
-Source: code of the open-source ``target-stitch`` 1.8.1 to 4.0.3, and logs in public bug reports.
+The formats are from the code of the open-source ``target-stitch`` 1.8.1 to 4.0.3, and from logs in public bug
+reports.
 """
 
 from __future__ import annotations
@@ -52,11 +53,11 @@ def first_line(timeline: Timeline) -> str | None:
         "user_batch_size_preference": None,
         "full_table_streams": full,
     }
-    return f"INFO Using batch_size_prefernces of {preferences}"  # target-stitch misspells this word
+    return f"INFO Using batch_size_prefernces of {preferences}"  # target-stitch misspells "preferences"
 
 
 def last_lines(timeline: Timeline) -> Iterator[str]:
-    """Yield the last lines of a target that ends normally."""
+    """Yield the last log lines of a target that ends normally."""
     if timeline.target_program == "avro":
         return
     release = release_of(timeline.log.target_version)
@@ -81,12 +82,12 @@ def batch_lines(timeline: Timeline) -> Iterator[Line]:
 
 
 def sent_at(batch: Batch) -> datetime:
-    """Return the time at which the last request of a batch is sent for the first time."""
+    """Return the time of the first attempt to send the last request of a batch."""
     return batch.flushed_at - timedelta(seconds=2**batch.retries - 1)
 
 
 def refusal_lines(timeline: Timeline, description: str, at: datetime) -> Iterator[Line]:
-    """Yield the lines that precede the error message of a permanently rejected request."""
+    """Yield the log lines before the error message about a permanently rejected request."""
     persisting = description.startswith("Error persisting data to Stitch")
     if timeline.target_program == "avro" or not persisting:
         return
@@ -130,7 +131,7 @@ def _batch_lines(
 ) -> Iterator[Line]:
     """Yield the lines of one batch.
 
-    :param counts: the number of messages, and the number of version messages among them.
+    :param counts: the total number of messages, and the number of version messages.
     :param starts: the start times of the requests.
     """
     messages, versions = counts
@@ -152,7 +153,10 @@ def _batch_lines(
 
 
 def _retry_lines(batch: Batch, at: datetime, release: tuple[int, int, int]) -> Iterator[Line]:
-    """Yield the lines of the retries after 1, 2, 4, ... seconds. The lines do not contain the stream name."""
+    """Yield the log lines about retries, which occur after 1, 2, 4, ... seconds.
+
+    These lines do not contain the stream name.
+    """
     for number in range(batch.retries):
         wait = 2**number
         failed_at = at + timedelta(seconds=wait - 1) + _MILLISECOND

@@ -1,4 +1,4 @@
-"""The replication jobs of one account, and the plans of its future jobs."""
+"""The replication jobs of one account, and the plans for future jobs."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Job:
 
 @dataclass(slots=True)
 class SourceJobs:
-    """The jobs of one source in order of start time, and the plans of its future jobs."""
+    """The jobs of one source in order of start time, and the plans for later jobs."""
 
     default_plan: JobPlan = field(default_factory=JobPlan)
-    planned: deque[JobPlan] = field(default_factory=deque)  #: one plan for each of the next jobs
+    planned: deque[JobPlan] = field(default_factory=deque)  #: plans for the next jobs, one plan per job
     jobs: list[Job] = field(default_factory=list)
-    #: The time up to which the jobs have read each stream, by ``tap_stream_id``.
+    #: For each ``tap_stream_id``, the time up to which jobs have read the stream.
     bookmarks: dict[str, datetime] = field(default_factory=dict)
 
     def running(self, now: datetime) -> Job | None:
@@ -56,7 +56,7 @@ class SourceJobs:
         return next((job for job in reversed(self.jobs) if job.timeline.ends_at + delay <= now), None)
 
     def record_bookmarks(self, timeline: Timeline) -> None:
-        """Update the bookmarks from those batches of the latest job that reach the pipeline."""
+        """Update the bookmarks from the batches of the latest job that reach the pipeline."""
         for read in timeline.reads:
             if read.previous_bookmark is None:
                 self.bookmarks.pop(read.stream.tap_stream_id, None)
@@ -67,7 +67,7 @@ class SourceJobs:
             self.bookmarks[batch.tap_stream_id] = max(previous, batch.extracted_at)
 
     def next_plan(self) -> JobPlan:
-        """Remove and return the next plan, or return the default plan."""
+        """Remove and return the plan for the next job, or return the default plan."""
         return self.planned.popleft() if self.planned else self.default_plan
 
 
@@ -115,19 +115,19 @@ class JobStore:
     # Plans
 
     def plan_all(self, source: Source, plan: JobPlan) -> None:
-        """Set the plan of all future jobs of a source."""
+        """Set the default plan for all future jobs of a source."""
         self.for_source(source.id).default_plan = _with_keys(source, plan)
 
     def plan_next(self, source: Source, plan: JobPlan) -> None:
-        """Add a plan for one future job of a source. The plans are used in the order of the calls."""
+        """Add a plan for one future job of a source. Jobs use these plans in the order of the calls."""
         self.for_source(source.id).planned.append(_with_keys(source, plan))
 
     # Start and stop
 
     def start(self, source_id: int, now: datetime) -> Job:
-        """Start a job as ``POST /v4/sources/{source_id}/sync`` does.
+        """Start a job in the same way as ``POST /v4/sources/{source_id}/sync``.
 
-        :raises ApiError: if the source is unknown, is deleted, cannot run jobs or already has a running job.
+        :raises ApiError: if the source is unknown or deleted, cannot run jobs, or already has a running job.
             The error for a running job has status 200, as in Stitch.
         """
         source = self._sources.get(source_id)
@@ -141,8 +141,7 @@ class JobStore:
             message = f"Did not create job for {ids} because one already exists"
             raise ApiError(200, {"error": {"type": "already_running", "message": message}})
         if not self._can_start(source, now):
-            # Stitch does not document this error, so it is taken from an unpublished draft of the
-            # documentation.
+            # Stitch does not document this error. The text is from an unpublished draft of the documentation.
             raise ApiError(400, {"error": {"type": "generic", "message": f"Could not create job for {ids}"}})
         return self.add(source, now, "api")
 
@@ -165,7 +164,7 @@ class JobStore:
         return job
 
     def duration(self, source: Source, plan: JobPlan) -> timedelta:
-        """Return how long a job with this plan takes if it is not stopped."""
+        """Return how long a job with this plan runs if nobody stops the job."""
         timeline = self._build_timeline(source, source.created_at, plan)
         return timeline.ends_at - timeline.starts_at
 
@@ -175,7 +174,7 @@ class JobStore:
         )
 
     def _after_job(self, source: Source, job: Job, _now: datetime) -> None:
-        """Add the discovered streams, which Stitch shows only after the end of the job."""
+        """Add the streams that a job has discovered. Stitch shows them only after the end of the job."""
         if job.timeline.discovery and job.timeline.discovery.exit_status == 0:
             self._on_discovery(source)
 
@@ -202,8 +201,8 @@ class JobStore:
     def page(self, now: datetime, first: int, count: int) -> tuple[list[dict[str, Any]], int]:
         """Return up to ``count`` records of the list of extractions, and the total number of records.
 
-        The list contains the last completed job of each source in order of source id. The list includes
-        paused and deleted sources.
+        The list contains the last completed job of each source, ordered by source id. Paused and deleted
+        sources are included.
         """
         delay = timedelta(seconds=self._quirks.listing_delay)
         listed = []

@@ -1,8 +1,8 @@
 """The sorted list of an account's loads.
 
-The list stays sorted, so that a page can be returned quickly even if the list contains 100,000 loads. A
-stream is listed from its first load attempt until 60 days after its last load attempt. Scheduled events add
-and remove streams, so a request for a page reads only the streams of this page.
+The list is kept sorted, so that the emulator can return a page quickly even if the list contains 100,000
+loads. A stream is listed from its first load attempt until 60 days after its last load attempt. Scheduled
+events add and remove streams, so a request for a page reads only the streams on that page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: How long extractions and loads are listed, and how long logs are available.
+#: How long the API lists extractions and loads, and returns logs.
 RETENTION = timedelta(days=60)
 _MICROSECOND = timedelta(microseconds=1)
 _SortKey = tuple[Any, ...]
@@ -39,7 +39,7 @@ class _Row:
 class LoadList:
     """The loads of all streams of one account.
 
-    :param on_load: a function that is called for each loaded batch with the time of the load.
+    :param on_load: a function to call with each loaded batch and its load time.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class LoadList:
         self._events = events
         self._quirks = quirks
         self._on_load = on_load
-        self._rows: dict[int, _Row] = {}  # the row of each stream, by stream id
+        self._rows: dict[int, _Row] = {}  # the list entry of each stream, by stream id
         self._sorted: list[_SortKey] | None = None  # sort keys, whose last item is the stream id
         self._sort_order = ("", "")
-        self._new: list[_Row] = []  # listed rows that are not yet in `_sorted`
+        self._new: list[_Row] = []  # listed entries that are not yet in `_sorted`
 
     def add(self, source: Source, stream: Stream, batch: Batch) -> None:
         """Add a batch that has been or will be flushed."""
@@ -60,7 +60,7 @@ class LoadList:
         self._schedule_update(row, batch.load_at)
 
     def drop_unflushed(self, source: Source, stream: Stream, job_name: str, time: datetime) -> None:
-        """Remove the batches that a stopped job had not flushed by this time."""
+        """Remove the batches that a job had not flushed when it was stopped."""
         self._row(source, stream).loads.drop_unflushed(job_name, time)
 
     def start_outage(self, source: Source, stream: Stream, since: datetime, message: str) -> None:
@@ -70,7 +70,7 @@ class LoadList:
         self._schedule_update(row, since)
 
     def end_outages(self, source: Source, stream: Stream, now: datetime) -> None:
-        """End the current outage of a stream. Batches that could not be loaded are loaded immediately."""
+        """End the current outage for a stream. Batches that could not be loaded are loaded immediately."""
         row = self._row(source, stream)
         row.loads.end_outages(now)
         self._schedule_update(row, now)
@@ -78,13 +78,16 @@ class LoadList:
             self._unlist(row)
 
     def update_sources(self, source_ids: set[int], now: datetime) -> None:
-        """For these sources, load the batches that were waiting for a destination."""
+        """Load the batches of these sources that were waiting for a destination."""
         for row in self._rows.values() if source_ids else ():
             if row.source.id in source_ids:
                 self._schedule_update(row, now)
 
     def mark_unsorted(self) -> None:
-        """Mark the list as unsorted after names have changed. The list is sorted again for the next page."""
+        """Mark the list as unsorted after a name has changed.
+
+        The next request for a page sorts the list again.
+        """
         self._sorted = None
 
     def page(self, client_id: int, now: datetime, first: int, count: int) -> tuple[list[Any], int]:
@@ -115,7 +118,7 @@ class LoadList:
         self._events.schedule(time, self._update, row)
 
     def _update(self, row: _Row, now: datetime) -> None:
-        """Report new loads of a row, and list the row if a load has been attempted."""
+        """Report new loads of a stream, and add the stream to the list if a load has been attempted."""
         for loaded_at, batch in row.loads.take_newly_loaded(now):
             self._on_load(row.source, row.stream, batch, loaded_at)
         retry_time = row.loads.next_retry_time(now)
@@ -131,7 +134,7 @@ class LoadList:
         self._events.schedule(attempted_at + RETENTION + _MICROSECOND, self._expire, row)
 
     def _expire(self, row: _Row, now: datetime) -> None:
-        """Remove a row from the list if its last load attempt is too old."""
+        """Remove a stream from the list if its last load attempt is too old."""
         state = row.loads.state(now)
         if not row.listed:
             return

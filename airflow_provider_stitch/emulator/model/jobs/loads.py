@@ -1,7 +1,7 @@
 """The loads of one stream.
 
-A load belongs to a stream, not to a job. The state of a load depends on all batches of the stream, regardless
-of the job, and on the outages of the destination.
+A load belongs to a stream, not to a job. The state of a load depends on the batches of the stream from all
+jobs, and on the destination's outages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator.model.jobs.timeline import Batch
 
-#: How long Stitch stores rows that cannot be loaded. Source: Stitch documentation, "Replication: prepare".
+#: How long Stitch stores rows that cannot be loaded. See "Replication: prepare" in the Stitch documentation.
 ROW_RETENTION = timedelta(days=30)
 _NEVER = datetime.max.replace(tzinfo=timezone.utc)
 
@@ -43,7 +43,7 @@ class StreamLoads:
     def __init__(self, disconnected_periods: Sequence[LoadOutage] = ()) -> None:
         self._disconnected_periods = disconnected_periods
         self._batches: list[Batch] = []
-        self._unreported: list[Batch] = []  # batches that `take_newly_loaded` has not returned
+        self._unreported: list[Batch] = []  # batches that `take_newly_loaded` has not returned yet
         self._outages: tuple[LoadOutage, ...] = ()
 
     def add(self, batch: Batch) -> None:
@@ -52,26 +52,23 @@ class StreamLoads:
         self._unreported.append(batch)
 
     def drop_unflushed(self, job_name: str, time: datetime) -> None:
-        """Remove the batches that a stopped job had not flushed by this time."""
+        """Remove the batches that a job had not flushed when it was stopped."""
         self._batches = [b for b in self._batches if b.job_name != job_name or b.flushed_at <= time]
         self._unreported = [b for b in self._unreported if b.job_name != job_name or b.flushed_at <= time]
 
     def start_outage(self, since: datetime, message: str) -> None:
-        """Make every load fail with this message until :meth:`end_outages` is called."""
+        """Make every load of the stream fail with this message until :meth:`end_outages` is called."""
         self.end_outages(since)
         self._outages = (*self._outages, LoadOutage(since, message))
 
     def end_outages(self, now: datetime) -> None:
-        """End the current outage. Batches that could not be loaded are loaded immediately."""
+        """End the stream's current outage. Batches that could not be loaded are loaded immediately."""
         for outage in self._outages:
             if outage.until is None:
                 outage.until = max(now, outage.since)
 
     def take_newly_loaded(self, now: datetime) -> list[tuple[datetime, Batch]]:
-        """Return the newly loaded batches with the times of their loads.
-
-        Each loaded batch is returned only once.
-        """
+        """Return the newly loaded batches with their load times. Each batch is returned only once."""
         loaded = [(at, batch) for batch in self._unreported if (at := self._loaded_at(batch)) <= now]
         if loaded:
             taken = {id(batch) for _, batch in loaded}
@@ -103,12 +100,12 @@ class StreamLoads:
                 return LoadState(outage.since, None, outage.message)
         if last_failed and (last_loaded is None or last_failed[0] > last_loaded):
             return LoadState(last_failed[0], None, last_failed[1])
-        # Stitch does not document the Load object after an error has been resolved, so the emulator shows the
-        # last successful load.
+        # Stitch does not document how a Load object changes after an error is resolved, so the emulator
+        # returns the last successful load.
         return None if last_loaded is None else LoadState(last_loaded, last_loaded, None)
 
     def _loaded_at(self, batch: Batch) -> datetime:
-        """Return the time at which a batch is loaded into the destination, or ``_NEVER``."""
+        """Return the time when a batch is loaded into the destination, or ``_NEVER``."""
         at = batch.load_at
         if batch.error:
             if batch.error.heals_after is None:
@@ -128,13 +125,13 @@ class StreamLoads:
         return next((o.message for o in self._outages if o.covers(batch.load_at)), None)
 
     def _drop_superseded(self, last_loaded: datetime | None) -> None:
-        """Remove the batches that precede the last load, because these batches no longer affect the state."""
+        """Remove the batches before the last load, because they no longer affect the state of the load."""
         if last_loaded is not None:
             self._batches = [b for b in self._batches if self._loaded_at(b) >= last_loaded]
 
 
 def load_body(client_id: int, source_name: str, stream_name: str, state: LoadState) -> dict[str, Any]:
-    """Return the JSON representation of the load. Source: Stitch Connect API, "Load object"."""
+    """Return the JSON representation of the load. See "Load object" in the Stitch Connect API."""
     return {
         "stitch_client_id": client_id,
         "source_name": source_name,

@@ -38,7 +38,7 @@ class StreamRead:
     rows: int
     starts_at: datetime
     ends_at: datetime
-    #: Time up to which earlier jobs have read the stream, or None if earlier jobs have read nothing.
+    #: Time up to which earlier jobs have read the stream, or None if no earlier job has read the stream.
     previous_bookmark: datetime | None
 
 
@@ -57,7 +57,7 @@ class Batch:
     target_name: str = ""  #: the stream name that the target sends
     version_messages: int = 0  #: number of version messages, which contain no rows
     requests: int = 1
-    retries: int = 0  #: number of retries of the last request, after which the batch is flushed
+    retries: int = 0  #: number of times that the last request is retried before the batch is flushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Timeline:
     tap_starts_at: datetime
     terminated: bool
     target_program: Target
-    #: The result of each of the three phases, or None if the phase does not exist or never ends.
+    #: Result of a phase, or None if the job does not have the phase or the phase never ends.
     discovery: PhaseResult | None
     tap: PhaseResult | None
     target: PhaseResult | None
@@ -90,7 +90,7 @@ class Timeline:
     def stopped_at(
         self, time: datetime, reason: Literal["terminated", "signalled"] = "terminated"
     ) -> Timeline:
-        """Return a copy of the timeline that ends at this time, without batches that were flushed later."""
+        """Return a copy of the timeline that ends at the given time and contains no later batches."""
         signalled = reason == "signalled" and not self.terminated
         results = self._results_if_signalled(time) if signalled else (self.discovery, self.tap, self.target)
         return replace(
@@ -109,19 +109,19 @@ class Timeline:
     def _results_if_signalled(
         self, time: datetime
     ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
-        """Return the results of the phases of a job whose running phase is ended by a signal."""
+        """Return the phase results of a job if a signal ends its running phase."""
         ended_by_signal = PhaseResult(time, SIGTERM, None)
         if self.has_discovery and time < self.tap_starts_at:
             return ended_by_signal, None, None
         if self.tap is None or self.tap.ended_at > time:
-            target = PhaseResult(time, 0, None)  # the target exits normally when the tap ends
+            target = PhaseResult(time, 0, None)  # the target exits normally if a signal ends the tap
             return self.discovery, ended_by_signal, target
         return self.discovery, self.tap, ended_by_signal
 
     def extraction(self, now: datetime, tap_field: str = "source_type") -> dict[str, Any]:
         """Return the JSON representation of the extraction.
 
-        Source: Stitch Connect API, "Extraction object".
+        See "Extraction object" in the Stitch Connect API.
         """
         finished = now >= self.ends_at
         body: dict[str, Any] = {

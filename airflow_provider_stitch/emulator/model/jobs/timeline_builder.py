@@ -21,21 +21,21 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.connections.sources import Source
     from airflow_provider_stitch.emulator.model.connections.streams import SelectedStream
 
-#: The time after which Stitch terminates an extraction. Source: Stitch documentation, "Replication:
-#: extractions".
+#: The time after which Stitch terminates an extraction. See "Replication: extractions" in the Stitch
+#: documentation.
 MAX_EXTRACTION_DURATION = timedelta(hours=24)
 #: Seconds from the end of a read to the last flush of the stream.
 FLUSH_LAG_SECONDS = 10.0
-#: Time from a permanently rejected request to the end of the job.
+#: Time from the permanent rejection of a request to the end of the job.
 _SHUTDOWN_AFTER_REFUSAL = timedelta(seconds=2)
 
 
 def build_timeline(
     plan: JobPlan, source: Source, starts_at: datetime, bookmarks: Mapping[str, datetime]
 ) -> Timeline:
-    """Build the timeline of a job that reads the selected streams of a source.
+    """Build the timeline of a job that replicates the selected streams of a source.
 
-    :param bookmarks: the time up to which earlier jobs have read each stream, by ``tap_stream_id``.
+    :param bookmarks: for each ``tap_stream_id``, the time up to which earlier jobs have read the stream.
     """
     job_name = make_job_name(source.client_id, source.id, "sync", starts_at)
     discovery_failed = plan.discovery_exit_status != 0 and not plan.terminated
@@ -83,9 +83,9 @@ class _PlannedRead(NamedTuple):
 
 
 def _plan_reads(plan: JobPlan, streams: Sequence[SelectedStream], target: Target) -> list[_PlannedRead]:
-    """Return the reads of all streams.
+    """Return the planned reads of all streams.
 
-    The tap reads one stream after another, and takes the same time for each stream.
+    The tap reads one stream after another, and spends the same time on each stream.
     """
     slice_seconds = plan.tap_seconds / max(len(streams), 1)
     reads: list[_PlannedRead] = []
@@ -119,7 +119,7 @@ def _default_flushes(
             at=min(start + seconds * number / count + FLUSH_LAG_SECONDS, _total_seconds(plan)),
             rows=per_batch + (1 if number <= remainder else 0),
             prepare=plan.prepare_seconds,
-            # The loads of different streams take different times.
+            # Loads take a different time for each stream.
             load=plan.load_seconds + 10.0 * min(index, 4),
         )
         for number in range(1, count + 1)
@@ -183,7 +183,7 @@ def _stream_read(read: _PlannedRead, starts_at: datetime, bookmarks: Mapping[str
 
 
 def _refused_batch(plan: JobPlan, sent: Sequence[Batch]) -> Batch | None:
-    """Return the batch that the Import API rejects, or None if it rejects no batch."""
+    """Return the batch that the Import API rejects, or None if no batch is rejected."""
     batches = (batch for batch in sent if batch.tap_stream_id == plan.refused_stream)
     return min(batches, key=lambda batch: batch.flushed_at, default=None)
 
@@ -191,7 +191,10 @@ def _refused_batch(plan: JobPlan, sent: Sequence[Batch]) -> Batch | None:
 def _phase_results(
     plan: JobPlan, starts_at: datetime, refused_batch: Batch | None
 ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
-    """Return the results of discovery, tap and target. If the target fails early, the tap is killed."""
+    """Return the results of the discovery, the tap and the target.
+
+    If the target fails early, the tap is killed.
+    """
     discovery_ends_at = starts_at + timedelta(seconds=plan.discovery_seconds)
     tap_ends_at = discovery_ends_at + timedelta(seconds=plan.tap_seconds)
     target_ends_at = tap_ends_at + timedelta(seconds=plan.target_seconds)

@@ -51,14 +51,14 @@ def create_account(call: Call) -> Any:
 
 
 def create_ephemeral_token(_call: Call) -> Any:
-    """Create a token for a browser session. The emulator has no web application that accepts the token."""
+    """Create a token for a browser session. The emulator has no web application to use the token with."""
     return {"ephemeral_token": secrets.token_urlsafe(32)}
 
 
 def exchange_code(call: Call) -> Any:
-    """Exchange a code for a permanent token.
+    """Exchange an OAuth code for a permanent token.
 
-    Stitch does not document the errors, so the emulator follows RFC 6749.
+    Stitch does not document the errors of this request, so the emulator follows RFC 6749.
     """
     form = call.form()
     if form is None or not {"client_secret", "code", "grant_type"} <= set(form):
@@ -81,10 +81,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _invalid_form(errors: dict[str, str]) -> ApiError:
-    """Return the error for invalid fields.
-
-    Stitch documents this error only for invalid credentials of the partner.
-    """
+    """Return the error for invalid fields. Stitch documents it only for invalid partner credentials."""
     return ApiError(400, {"code": "BadRequest", "message": "Invalid form data.", "errors": errors})
 
 

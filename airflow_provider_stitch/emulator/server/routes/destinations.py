@@ -36,7 +36,7 @@ def list_destination_types(call: Call) -> Any:
 
 
 def get_destination_type(call: Call) -> Any:
-    """Return one destination type. For an unknown type, only the general 404 error is documented."""
+    """Return one destination type. For an unknown type, Stitch documents only the general 404 error."""
     name = call.params["destination_type"]
     if name not in DESTINATION_TYPES:
         raise not_found()
@@ -49,7 +49,7 @@ def _type_body(call: Call, name: str) -> dict[str, Any]:
 
 
 def list_destinations(call: Call) -> Any:
-    """List the destinations. A source id or a destination id in the query filters the list."""
+    """List the destinations. The query can contain a source id or a destination id to filter the list."""
     account, query = call.account, call.parameters()
     if set(query) - {"source_id", "destination_id"}:
         raise ApiError(400, "GET may only include the params: source_id and/or destination_id")
@@ -98,12 +98,12 @@ def create_destination(call: Call) -> Any:
 
 
 def update_destination(call: Call) -> Any:
-    """Update properties and start a connection check.
+    """Update the properties of a destination and start a connection check.
 
     Stitch does not document the error for keys other than ``properties``.
     """
     destination = _active(call, ApiError(400, "invalid connection id"))
-    invalid = ApiError(400, "PUT body may only include a map of properties")  # this error is not documented
+    invalid = ApiError(400, "PUT body may only include a map of properties")  # not documented by Stitch
     body = call.json(invalid)
     if isinstance(body, dict) and "type" in body:
         raise _fixed_type()
@@ -123,7 +123,7 @@ def delete_destination(call: Call) -> Any:
 
 
 def last_connection_check(call: Call) -> Any:
-    """Return the last check of a destination in the same format as the check of a source.
+    """Return the last connection check of a destination, in the same format as for a source.
 
     Stitch does not document the response.
     """
@@ -138,12 +138,12 @@ def last_connection_check(call: Call) -> Any:
 
 
 def list_v3(call: Call) -> Any:
-    """Return an array that contains the first destination, or an empty array if there is none."""
+    """Return an array with the first destination, or an empty array if the account has no destination."""
     return [d.v3_body(call.now) for d in call.account.active_destinations()[:1]]
 
 
 def create_v3(call: Call) -> Any:
-    """Create a destination as in API v4, except that the keys in the body have different names."""
+    """Create a destination as in API v4. Only the keys in the body have different names."""
     body = _v3_body(call)
     created = destination_updates.create_destination(
         call.account, call.now, destination_type=body["type"], properties=body["connection"]
@@ -152,7 +152,7 @@ def create_v3(call: Call) -> Any:
 
 
 def update_v3(call: Call) -> Any:
-    """Update a destination. The request must contain the type, which cannot be changed."""
+    """Update a destination. The request must contain the destination's type, which cannot be changed."""
     destination = _active(call, ApiError(400, "invalid connection id"))
     body = _v3_body(call)
     if body["type"] != destination.type:

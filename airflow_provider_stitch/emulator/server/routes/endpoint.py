@@ -38,7 +38,7 @@ class Call:
     """One request to an endpoint."""
 
     state: EmulatorState
-    sender: Account | None  #: the account of the access token, or None without a valid token
+    sender: Account | None  #: the account with the access token, or None without a valid token
     now: datetime
     path: str
     params: Mapping[str, str]  #: the path parameters
@@ -63,7 +63,7 @@ class Call:
     def number(self, name: str) -> int:
         """Return an id from the path.
 
-        :raises ApiError: if the id is not a number, because the path is then unknown.
+        :raises ApiError: if the id is not a number. Stitch then treats the path as unknown.
         """
         number = parse_number(self.params[name])
         if number is None:
@@ -94,7 +94,7 @@ class Call:
         return body
 
     def form(self) -> dict[str, str] | None:
-        """Return the fields of a form body, or None if the body is not a form."""
+        """Return the fields of a form in the body, or None if the body is not a form."""
         if self.content_type.partition(";")[0].strip().lower() != FORM:
             return None
         try:
@@ -108,7 +108,7 @@ class Call:
 
 
 def parse_number(text: str) -> int | None:
-    """Parse a number that consists of ASCII digits. Return None if the text is invalid or too long."""
+    """Parse a number of ASCII digits. If the text is invalid or too long, return None."""
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_ID_DIGITS else None
 
 
@@ -126,7 +126,7 @@ class Endpoint:
     summary: str
     response: Schema  #: the schema of a 200 response
     body: Schema | None = None
-    #: The schemas of error responses by status, in addition to the 401 and 404 errors of all endpoints.
+    #: Schemas of error responses, by status. The 401 and 404 errors that all endpoints have are not included.
     errors: Mapping[int, Schema] = field(default_factory=dict)
     query: Mapping[str, Schema] = field(default_factory=dict)
     limited: bool = False  #: whether requests count against the rate limit

@@ -14,16 +14,16 @@ PAGE_SIZE = 100
 
 
 def start_job(call: Call) -> Any:
-    """Start a job without waiting for the job to end."""
+    """Start a job, and respond without waiting for its end."""
     return {"job_name": call.account.jobs.start(call.source_id(), call.now).timeline.job_name}
 
 
 def stop_job(call: Call) -> Any:
-    """Stop the running extraction, even if another user or the schedule started it.
+    """Stop the running extraction, even if another user or Stitch's schedule started the extraction.
 
     Stitch does not document the response if no job is running or if the source is unknown. The emulator
-    returns 200 if no job is running. For an unknown source, the emulator returns the same error as for the
-    start of a job.
+    returns 200 if no job is running. For an unknown source, the emulator returns the same error as for a
+    request to start a job.
     """
     message = f"Unable to locate source({call.source_id()}) for client ({call.account.client_id})"
     source = call.source(ApiError(400, {"error": {"type": "invalid_source", "message": message}}))
@@ -48,7 +48,10 @@ def list_loads(call: Call) -> Any:
 
 
 def get_extraction_log(call: Call) -> Any:
-    """Redirect to the log of a job. A log is available for 60 days, even if its job is no longer listed."""
+    """Redirect to the log of a job.
+
+    A log is available for 60 days, even if the list of extractions no longer contains its job.
+    """
     _check_client_id(call)
     job = call.account.jobs.find(call.params["job_name"])
     if job is None or not job.timeline.log.available:
@@ -69,7 +72,7 @@ def _check_client_id(call: Call) -> None:
 def _page_number(call: Call) -> int:
     """Return the requested page number, or 1 if the number is invalid.
 
-    Stitch does not document how it handles an invalid page number.
+    Stitch does not document its response to an invalid page number.
     """
     return max(parse_number(call.parameters().get("page", ["1"])[0]) or 1, 1)
 

@@ -55,7 +55,7 @@ def list_custom_emails(call: Call) -> Any:
 def update_custom_email(call: Call) -> Any:
     """Disable or enable a custom e-mail address.
 
-    The body of an error response has the same form as the body of a successful response.
+    Error responses have the same format as successful responses.
     """
     email = call.account.notifications.custom_emails.get(_id(call, ApiError(404, {"status": "NOT FOUND"})))
     if email is None:
@@ -85,7 +85,7 @@ def delete_custom_email(call: Call) -> Any:
 
 
 def create_hook(call: Call) -> Any:
-    """Add a URL that receives a request from Stitch after each load into a destination."""
+    """Add a URL to which Stitch sends a request after each load into a destination."""
     account, invalid = call.account, coded_error("InvalidBody", "Invalid POST body")
     body = call.json(invalid)
     if not isinstance(body, dict) or set(body) != {"type", "destination_id", "config"}:
@@ -106,13 +106,13 @@ def create_hook(call: Call) -> Any:
 
 
 def list_hooks(call: Call) -> Any:
-    """List all hooks by type, including disabled hooks. The only type is ``post_load``."""
+    """List all hooks by type, including disabled hooks. The only hook type is ``post_load``."""
     hooks = call.account.notifications.hooks.values()
     return {"post_load": [hook.body(call.account.quirks) for hook in hooks]}
 
 
 def update_hook(call: Call) -> Any:
-    """Disable or enable a hook. For an unknown id, only the general 404 error is documented."""
+    """Disable or enable a hook. For an unknown id, Stitch documents only the general 404 error."""
     hook = call.account.notifications.hooks.get(_id(call, not_found()))
     if hook is None:
         raise not_found()

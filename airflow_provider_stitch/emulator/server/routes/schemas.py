@@ -1,7 +1,7 @@
 """JSON schemas (dialect 2020-12) of request and response bodies.
 
-Response objects do not allow additional keys, so that tests detect keys that are not described here.
-Source: the sections for each object in the Stitch Connect API.
+The schemas of response objects do not allow additional keys, so that tests detect undescribed keys.
+See the section on each object in the Stitch Connect API.
 """
 
 from __future__ import annotations

@@ -40,12 +40,12 @@ _MAX_TOKENS = 2
 
 
 def list_source_types(call: Call) -> Any:
-    """List all source types with documented properties, and a few old types."""
+    """List all source types with documented properties, and a few deprecated types."""
     return [_type_body(call, kind) for kind in SOURCE_TYPES.values()]
 
 
 def get_source_type(call: Call) -> Any:
-    """Return one source type. For an unknown type, only the general 404 error is documented."""
+    """Return one source type. For an unknown type, Stitch documents only the general 404 error."""
     name = call.params["source_type"]
     account = call.account
     used = {source.type for source in account.sources.values()}
@@ -65,7 +65,7 @@ def list_sources(call: Call) -> Any:
 
 
 def get_source(call: Call) -> Any:
-    """Return one source. For an unknown id, only the general 404 error is documented."""
+    """Return one source. For an unknown id, Stitch documents only the general 404 error."""
     return call.source(not_found()).body(call.now)
 
 
@@ -83,7 +83,7 @@ def update_source(call: Call) -> Any:
 
 
 def delete_source(call: Call) -> Any:
-    """Mark a source as deleted. Deleting a deleted source is not an error."""
+    """Mark a source as deleted. If the source is already deleted, the request succeeds."""
     source = call.source(_unknown(call))
     call.account.delete_source(source, call.now)
     return source.body(call.now)
@@ -108,7 +108,10 @@ def create_import_token(call: Call) -> Any:
 
 
 def list_import_tokens(call: Call) -> Any:
-    """List the active tokens. Since August 2021, the list contains creation times in addition to ids."""
+    """List the active Import API tokens.
+
+    Since August 2021, the list contains creation times in addition to ids.
+    """
     tokens = call.source(not_found()).import_tokens
     if call.account.quirks.import_tokens == "ids":
         return list(tokens)
@@ -118,7 +121,7 @@ def list_import_tokens(call: Call) -> Any:
 
 
 def delete_import_token(call: Call) -> Any:
-    """Revoke an Import API token. For an unknown token, only the general 404 error is documented."""
+    """Revoke an Import API token. For an unknown token, Stitch documents only the general 404 error."""
     source = _active(call)
     if source.import_tokens.pop(call.number("token_id"), None) is None:
         raise not_found()
@@ -128,7 +131,8 @@ def delete_import_token(call: Call) -> Any:
 def _active(call: Call) -> Source:
     """Return the source with the id from the path.
 
-    A deleted source is treated as unknown. Stitch does not document requests that change a deleted source.
+    A deleted source is treated as unknown. Stitch does not document what happens if a request changes a
+    deleted source.
     """
     source = call.source(_unknown(call))
     if source.deleted_at is not None:

@@ -39,10 +39,7 @@ def list_streams(call: Call) -> Any:
 
 
 def get_stream(call: Call) -> Any:
-    """Return the schema of a stream.
-
-    The same error is returned for an unknown source and an unknown stream.
-    """
+    """Return the schema of a stream. An unknown source and an unknown stream cause the same error."""
     number = call.number("stream_id")
     for stream in call.source(_invalid_stream(number)).streams:
         if stream.stream_id == number:

@@ -1,6 +1,6 @@
-"""The table of all endpoints, which is used for routing and for the OpenAPI description.
+"""The table of all API endpoints, which is used for routing and for the OpenAPI description.
 
-Source: Stitch Connect API. The groups of endpoints are in the order of the API reference.
+The groups of endpoints have the same order as in the reference of the Stitch Connect API.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PATTERNS = [
 
 
 class RouteMatch(NamedTuple):
-    """The endpoint of a request, and the values of its path parameters."""
+    """The endpoint that matches a request, and the values of the path parameters."""
 
     endpoint: Endpoint
     params: dict[str, str]
