@@ -84,8 +84,8 @@ class StitchClient(
         #: A function that is called immediately before each rate-limited request, including retries.
         self.on_limited_request: Callable[[], None] | None = None
         #: A function that returns a context manager for each rate-limited request, including retries. On
-        #: entry, the context manager counts the request in a budget. On exit, it records that the request has
-        #: ended.
+        #: entry, the context manager counts the request in a budget. On exit, the context manager records
+        #: that the request has ended.
         self.request_budget: Callable[[], AbstractContextManager[None]] | None = None
         #: The id of the Airflow connection from which this client was created, or an empty string.
         self.connection_id = ""
@@ -130,7 +130,7 @@ class StitchClient(
 
         The value is the latest `Date` header from this base URL plus the time that has passed since the
         response. If no response had a `Date` header, the value is estimated from the times in listed records.
-        Such an estimate is earlier than Stitch's real time. This machine's system clock is not used.
+        An estimated time is earlier than Stitch's real time. This machine's system clock is not used.
         """
         return self._transport.stitch_time
 
@@ -146,8 +146,7 @@ class StitchClient(
         """The account number.
 
         The client remembers the account number after it has read a source. If the account number is unknown,
-        the client requests all sources. If the account has no sources, the client also requests all
-        destinations.
+        the client requests all sources and, if the account has no sources, all destinations.
 
         :raises StitchConfigurationError: if the account has neither sources nor destinations.
         """

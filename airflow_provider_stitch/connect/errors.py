@@ -56,7 +56,7 @@ class StitchError(Exception):
 
 
 class StitchConfigurationError(StitchError):
-    """The connection to Stitch is misconfigured: base URL, token, extras or client id."""
+    """The configuration of the connection (base URL, token, extras or client id) is invalid."""
 
     retryable = False
 
@@ -231,7 +231,7 @@ class StitchUnavailable(StitchError):
 
 
 class ExtractionLogUnavailable(StitchUnavailable):
-    """Stitch redirected to a log host, but the log could not be downloaded from this host."""
+    """Stitch redirected to a log host, but the log could not be downloaded from the log host."""
 
 
 class RateLimited(StitchUnavailable):
@@ -300,6 +300,6 @@ def _with_subclasses(error_class: type[StitchError]) -> dict[str, type[StitchErr
     return classes
 
 
-#: All error classes by name. An error in a trigger's event is restored from the name of its class, so each
-#: class must accept a message, a `source_id` and a `job_name` as its only arguments.
+#: All error classes, by class name. An error in a trigger's event is restored from the name of its class, so
+#: each class must accept a message, a `source_id` and a `job_name` as its only arguments.
 ERROR_CLASSES: dict[str, type[StitchError]] = _with_subclasses(StitchError)

@@ -65,7 +65,7 @@ _BATCH_SERIALIZED = re.compile(rb"Serializing batch with (\d{1,18}) messages? fo
 _REQUEST = b"Sending batch of "
 _RETRIES = (b"Error sending data to Stitch. Sleeping ", b"Backing off post_coroutine(")
 
-# The text before a marker from the Avro target is not documented. Usually it is the name of the logger.
+# The text before a marker from the Avro target is not documented. The text is usually the name of the logger.
 _MARKER_WORD = b"send-stream-record-count-impl"
 _MARKER = re.compile(rb"(?:[\w.$-]+\s+-\s+)?send-stream-record-count-impl\s+(\S.*)$")
 
@@ -103,7 +103,7 @@ class ExtractionLog:
         """
         if any(each.failed for each in self.exits):
             return False
-        # A truncated exit line may omit a failed phase, so it does not prove success.
+        # A truncated exit line does not prove success, because it may omit a failed phase.
         return True if tuple(each.phase for each in self.exits) in (PHASES, PHASES[1:]) else None
 
     @property
@@ -160,8 +160,8 @@ class _LogReader:
             if level == b"INFO":
                 self._read_tap(line, start, timestamp)
         elif location == b"target":
-            # Without a line break, a name at the end of the line may be truncated. Counters are exempt,
-            # because `parse_record_count` rejects truncated counters.
+            # Without a line break, a name at the end of the line may be truncated. Counters are accepted
+            # nevertheless, because `parse_record_count` rejects truncated counters.
             if has_end or line.startswith(COUNTER_STARTS, start):
                 self._read_target(line, start, timestamp, level)
         elif location == b"main":

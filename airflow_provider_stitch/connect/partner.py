@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-#: Stitch users open this URL in a browser. This package never sends a request to the URL.
+#: A Stitch user opens this URL in a browser. The package itself sends no request to the URL.
 AUTHORIZATION_URL = "https://app.stitchdata.com/oauth/authorization"
 
 
@@ -77,8 +77,8 @@ class StitchPartner(PartnerEndpoints):
 
         The URL contains the partner ID.
 
-        If the user agrees, Stitch redirects to `redirect_uri` with a `code`, which can be used only once,
-        within 5 minutes. If the user declines, Stitch redirects with `error=access_denied`.
+        If the user agrees, Stitch redirects to `redirect_uri` with a `code` that can be used only once and
+        expires after 5 minutes. If the user declines, Stitch redirects with `error=access_denied`.
 
         :param redirect_uri: a URI that is registered with Stitch. By default, Stitch uses the first
             registered URI.

@@ -34,7 +34,7 @@ class RawExtractionLog:
         return f"RawExtractionLog({self.job_name}, {self._state})"
 
     def __iter__(self) -> Iterator[str]:
-        """Yield each line without its line break. Lines of more than 1,048,576 characters are split.
+        """Yield each line without its line break. Lines longer than 1,048,576 characters are split.
 
         Bytes that are not valid UTF-8 are replaced with the replacement character.
         """

@@ -64,8 +64,8 @@ class AccountCheck:
     async def run(self, *, max_age: float | None = None) -> list[SourceState]:
         """Read all extractions and loads, and return the state of each source that is not deleted.
 
-        :param max_age: maximum age of a source's last load, in seconds. A source whose last load exceeds this
-            age is stale. If None, no source is stale.
+        :param max_age: maximum age of a source's last load, in seconds. A source is stale if its last load
+            exceeds the maximum age. If None, no source is stale.
         :raises PhaseTimedOut: if the pages cannot all be read before the session's deadline.
         :raises StitchError: if a request fails permanently.
         """

@@ -71,7 +71,7 @@ class ProgressLog:
         return evaluation.state != "running" or any(line not in self._logged_lines for line in lines)
 
     def log_evaluation(self, evaluation: Evaluation) -> None:
-        """Log the lines and warnings of an evaluation that have not been logged yet."""
+        """Log the evaluation's lines and warnings that have not been logged yet."""
         for line in evaluation.log_lines:
             self._log_once(line, self._log_info)
         for line in evaluation.warnings:

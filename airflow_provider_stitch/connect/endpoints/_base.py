@@ -161,20 +161,20 @@ class AccountEndpoints(EndpointGroup):
 
     @abstractmethod
     def find_source(self, source: int | str) -> Source:
-        """Return the source with this id, `name` or display name."""
+        """Return the source that is given by id, `name` or display name."""
 
     @abstractmethod
     def find_destination(self, destination: int | str) -> Destination:
-        """Return the destination with this id, `name` or display name."""
+        """Return the destination that is given by id, `name` or display name."""
 
     def _source_id(self, source: int | str) -> int:
-        """Return the id of the source with this id, `name` or display name."""
+        """Return the id of a source that is given by id, `name` or display name."""
         if isinstance(source, str) and source.strip():
             return self.find_source(source).id
         return validate_id("source", source)
 
     def _destination_id(self, destination: int | str) -> int:
-        """Return the id of the destination with this id, `name` or display name."""
+        """Return the id of a destination that is given by id, `name` or display name."""
         if isinstance(destination, str) and destination.strip():
             return self.find_destination(destination).id
         return validate_id("destination", destination)
@@ -184,7 +184,7 @@ class AccountEndpoints(EndpointGroup):
 
 
 def source_context(source_id: int) -> ErrorContext:
-    """Validate a source id, and return the error context for requests about this source."""
+    """Validate a source id, and return the error context for requests about the source."""
     checked = validate_id("source", source_id)
     return ErrorContext(
         f"source {checked} in this Stitch account",

@@ -42,7 +42,7 @@ MAX_SCHEMA_LENGTH = 200  #: maximum length of a property's schema in an error me
 class ErrorContext:
     """The subject of a request, which determines the class and the message of errors."""
 
-    subject: str  #: the subject in error messages, such as `source 310442`
+    subject: str  #: the subject as shown in error messages, such as `source 310442`
     not_found: type[StitchError] = StitchNotFound  #: the error to raise if the subject does not exist
     hint: str = "Check the id, and that the access token belongs to the right account."
     source_id: int | None = None

@@ -104,7 +104,7 @@ class JobEndpoints(AccountEndpoints):
         return ReplicationJob(job_name=job_name, source_id=source_id, responded_at=response.responded_at)
 
     def stop_replication_job(self, source: int | str) -> None:
-        """Stop the running extraction of a source. Stitch still loads the rows that were already extracted.
+        """Stop the running extraction of a source. Stitch then loads the rows that were already extracted.
 
         The request is retried while Stitch is unavailable. Stitch does not appear to report an error if no
         extraction was running.
@@ -138,8 +138,9 @@ class JobEndpoints(AccountEndpoints):
         """Return one page of the account's extractions.
 
         The list contains the last completed extraction job of each source, sorted by ascending source id. The
-        list covers the last 60 days and includes the jobs of paused and deleted sources. Running jobs are
-        usually not included. The request counts toward the limit of 30 requests per 10 minutes per account.
+        list covers the last 60 days and includes the jobs of paused and deleted sources. The list usually
+        does not include running jobs. The request counts toward the limit of 30 requests per 10 minutes per
+        account.
 
         Source: Stitch Connect API, "List last extraction jobs for an account", "Rate limits".
         """
@@ -228,8 +229,8 @@ class JobEndpoints(AccountEndpoints):
         """Open the log of one extraction job to read its lines or to save it to a file.
 
         Call this method in a `with` statement. The log is downloaded while it is read, so even a large log
-        uses little memory. The request for the log is retried while Stitch is unavailable. The download is
-        not retried.
+        uses little memory. The request for the log is retried while Stitch is unavailable. A failed download
+        is not retried.
 
         The request counts toward the limit of 30 requests per 10 minutes per account.
 

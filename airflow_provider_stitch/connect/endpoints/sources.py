@@ -114,7 +114,7 @@ class SourceEndpoints(AccountEndpoints):
         return find_source(self.list_sources(), source) if found is None else found
 
     def find_source_by_id(self, source: int | str) -> Source | None:
-        """Return the source with this id, or None if the source does not exist or is deleted.
+        """Return the source with an id, or None if the source does not exist or is deleted.
 
         The id may be a string. If the string cannot be an id, the method returns None without a request.
         """
@@ -140,8 +140,8 @@ class SourceEndpoints(AccountEndpoints):
         If all required properties are set, Stitch starts a connection check.
 
         :param source_type: the type, such as `platform.github`, `platform.hp-postgres` or `import_api`.
-        :param display_name: the label of the source. Stitch derives the `name` of the source from this label.
-            The name is also the schema in the destination, and it never changes.
+        :param display_name: the label of the source. Stitch derives the `name` of the source from the label.
+            The name, which never changes, is also the schema in the destination.
         :param properties: the settings of the source. `get_source_type` describes the properties of a source
             type. Most properties require strings, even if the value is a number or a boolean. See the
             `json_schema` of each property.
@@ -228,7 +228,7 @@ class SourceEndpoints(AccountEndpoints):
     def create_import_token(self, source: int | str) -> ImportToken:
         """Create an Import API token.
 
-        A source can have at most two tokens. Stitch returns a token only in the response to this request.
+        A source can have at most two tokens. Stitch returns a token only when it is created.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchBadRequest: if the source already has two tokens or is not an Import API source.

@@ -58,9 +58,9 @@ def failure_cause(exits: Sequence[PhaseExit]) -> PhaseExit | None:
 def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
     """Return the outcome of each phase that an exit line contains.
 
-    The lines after an exit line may continue the exit line, or they may be unrelated to it. The function
-    therefore first parses the exit line together with the following lines. If that text is not valid, the
-    exit line is parsed alone. If the exit line is not valid either, the text is parsed as far as possible.
+    The lines after an exit line may be unrelated, or they may continue the exit line. The function therefore
+    first parses the exit line together with the following lines. If that text is not valid, the exit line is
+    parsed alone. If the exit line is not valid either, the text is parsed as far as possible.
 
     :param first: the exit line without the following lines.
     :param whole: the exit line together with the following lines that may continue it.
@@ -73,7 +73,7 @@ def parse_exit_line(first: str, whole: str) -> tuple[PhaseExit, ...]:
 
 
 def _clauses(text: str, start: int, phases: tuple[str, ...]) -> tuple[PhaseExit, ...] | None:
-    """Parse a text that consists only of clauses in the order of the phases.
+    """Parse a text that consists only of clauses about phases, in the order of the phases.
 
     Return None for any other text.
     """

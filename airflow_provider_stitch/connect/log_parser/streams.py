@@ -15,8 +15,8 @@ MAX_STREAMS = 20_000  #: maximum number of streams, twice the number of tables t
 MAX_NAME_BYTES = 4096  #: maximum size of a name in bytes, enough for a thousand characters
 MAX_TOTAL_NAME_BYTES = 16 * 1024 * 1024  #: maximum total size of all names in bytes
 
-# A full-table stream can send one version message before its rows and one after its rows, even if it has no
-# rows.
+# A full-table stream can send one version message before its rows and one after its rows, even if there are
+# no rows.
 MAX_VERSION_MESSAGES = 2
 
 
@@ -74,7 +74,7 @@ class StreamCounts:
         self._record_line(at)
 
     def record_counter(self, rows: int, at: datetime | None) -> None:
-        """Record the counter of a request."""
+        """Record the counter that the target logged for a request."""
         self.counters += 1
         if rows:
             self.positive_counters += 1
@@ -83,7 +83,7 @@ class StreamCounts:
             self.last_counter_at = at
 
     def record_marker(self, at: datetime | None) -> None:
-        """Record a marker of the Avro target."""
+        """Record a marker that the Avro target logged."""
         self.markers += 1
         self._record_line(at)
 
@@ -144,7 +144,7 @@ def _gap(earlier: datetime | None, later: datetime | None) -> timedelta:
 
 
 def decode_name(name: bytes) -> str:
-    """Decode a name so that different names stay different, even if they are not valid UTF-8."""
+    """Decode a name so that different names stay different, even if the names are not valid UTF-8."""
     return name.decode("utf-8", errors="backslashreplace")
 
 
@@ -196,7 +196,7 @@ class StreamTable:
         stream.retried, stream.persisted_by = stream.name in self._delayed, None
 
     def record_retry(self) -> None:
-        """Record the retry of a request.
+        """Record that a request was retried.
 
         The log line about a retry does not contain a stream name, so the retry may delay any batch that is
         not known to be persisted.

@@ -114,8 +114,8 @@ class ReportCard:
     """
 
     type: str  #: the type, such as `platform.hubspot` or `snowflake`
-    #: Type of the current step. The number of the step is not used, because in samples the number contradicts
-    #: the type.
+    #: Type of the current step. The number of the step is not used, because it contradicts the type in
+    #: Stitch's samples.
     current_step: str | None
     #: The configuration steps; empty for some types, most of which are deprecated.
     steps: tuple[ConnectionStep, ...]

@@ -63,7 +63,7 @@ class Field:
     """A field (column) of a stream, from the metadata in the stream's schema."""
 
     name: str
-    #: Whether the field can be selected: `automatic`, `available` or `unsupported`.
+    #: Whether the field can be selected. The value is `automatic`, `available` or `unsupported`.
     inclusion: str | None
     selected: bool | None  #: whether the field is selected, or None if never selected
     selected_by_default: bool | None
@@ -102,7 +102,7 @@ class StreamSchema:
     schema: Mapping[str, Any]  #: JSON schema of the fields
     #: Metadata of the stream itself, such as `selected` and `replication-method`.
     metadata: Mapping[str, Any]
-    fields: Mapping[str, Field]  #: the fields by name
+    fields: Mapping[str, Field]  #: the fields of the stream, by name
     writable_keys: tuple[str, ...]  #: metadata keys that an update may contain
     raw: Mapping[str, Any] = field(repr=False, compare=False)
 

@@ -110,8 +110,8 @@ def _log_host(url: str, *, allow_loopback: bool) -> str:
         scheme, host, _ = origin(url)
     except ValueError:
         scheme, host = "", ""
-    # A redirect to plain HTTP is accepted only from a local Stitch. The real Stitch must not be able to send
-    # requests to services on this machine.
+    # A redirect to plain HTTP is accepted only from a Stitch API on this machine. The real Stitch must not be
+    # able to send requests to services on this machine.
     if host and (scheme == "https" or (scheme == "http" and allow_loopback and is_loopback(host))):
         return host
     raise UnexpectedResponse("Stitch redirects to an extraction log at a URL that is not an https:// URL.")

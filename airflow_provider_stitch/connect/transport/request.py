@@ -73,7 +73,7 @@ _FORM_HEADERS = {"Content-Type": "application/x-www-form-urlencoded"}
 class HttpRequest:
     """The parameters of a request, which are the same for all attempts.
 
-    The docstring of `Transport.request` explains the parameters.
+    The parameters are explained in the docstring of `Transport.request`.
     """
 
     method: str
@@ -124,8 +124,8 @@ class Transport:
         )
         self.secrets = (*secrets, *([] if access_token is None else [access_token]))
         self.is_local = is_loopback(urlsplit(self.base_url).hostname or "")
-        # Requests to a local Stitch bypass proxies, because a proxy cannot reach this machine's loopback
-        # address and could read plain HTTP.
+        # Requests to a Stitch API on this machine bypass proxies, because a proxy cannot reach this machine's
+        # loopback address and could read plain HTTP.
         self._session = Session(trust_env=not self.is_local, headers=_JSON_HEADERS)
         self._clock = shared_clock(self.base_url, monotonic)
 
@@ -326,7 +326,7 @@ class Transport:
         :param max_timeouts: maximum time for reading the body, in multiples of the request timeout.
         :param min_rate: minimum average rate in bytes per second, enforced after one request timeout.
         :param confidential: whether to omit the body from error messages.
-        :param should_abort: a function; if it returns True after a chunk, StitchUnavailable is raised.
+        :param should_abort: called after each chunk; if it returns True, StitchUnavailable is raised.
         """
         elapsed, size, first_bytes = 0.0, 0, b""
         start = self._monotonic()

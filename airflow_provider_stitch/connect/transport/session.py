@@ -64,13 +64,14 @@ class Session(requests.Session):
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
         # Even with allow_redirects=False, the requests library would prepare a request to the target of the
-        # redirect. The library would therefore read the whole body of the redirect without a limit.
+        # redirect. To prepare the request, the library would read the whole body of the redirect without a
+        # limit.
         return None
 
 
 def read_chunk(response: requests.Response) -> bytes:
     """Return the next decompressed bytes of the body that have arrived, or b"" at the end of the body."""
-    response.raw.enforce_content_length = True  # without this setting, urllib3 < 2 accepts truncated bodies
+    response.raw.enforce_content_length = True  # by default, urllib3 < 2 accepts truncated bodies
     # read() blocks until all requested bytes have arrived, which can take hours on a slow connection. urllib3
     # < 2.1 does not provide read1(), so read() is called with a small size instead.
     read1 = getattr(response.raw, "read1", None)

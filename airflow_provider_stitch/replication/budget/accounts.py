@@ -29,7 +29,7 @@ def account_budget(
     """Return the budget of an account, which is shared by the whole process.
 
     If two connections to one account have different limits, the lower limit applies to both. If the limit of
-    a connection changes, its latest value applies. If `folder` is set, all processes on this host that use
+    a connection changes, the latest limit applies. If `folder` is set, all processes on this host that use
     the folder share one count of requests, but each process applies its own limit. If `redis` is also set,
     all hosts share one count of requests.
 

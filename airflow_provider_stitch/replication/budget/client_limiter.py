@@ -52,7 +52,7 @@ class ClientLimiter:
     :param client: the client, whose account and limit determine the budget.
     :param folder: the folder that contains the budget file, which the processes on this host share.
     :param budget: the budget to use instead of the account's shared budget.
-    :param timeout: maximum number of seconds that a call waits for a free request. Pass 0 to never wait.
+    :param timeout: maximum number of seconds that a call waits for a free request. If 0, a call never waits.
     """
 
     def __init__(

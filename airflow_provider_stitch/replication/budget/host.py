@@ -54,8 +54,8 @@ class HostState:
         """Return the state after Redis has reported the number of hosts.
 
         :param silence: see `Allowance.silence`.
-        :param doubt_reported: whether this host has reported to Redis that it sent requests while Redis was
-            unavailable.
+        :param doubt_reported: whether this host has informed Redis about requests that the host sent while
+            Redis was unavailable.
         """
         state = replace(self, away_since=None, sent_alone=self.sent_alone and not doubt_reported)
         if not self.hosts:

@@ -67,8 +67,8 @@ class HostsRequestBudget(SharedRequestBudget):
         self._has_warned_of_redis = False
         # The state of this host that is used while the file is unavailable.
         self._own_state = HostState.new(monotonic())
-        # The ids of the requests in flight. The id of a request that Redis has not counted is an empty
-        # string.
+        # The Redis ids of this process's requests in flight. The id of a request that Redis has not counted
+        # is an empty string.
         self._requests: deque[str] = deque()
         self._unreported: list[tuple[str, float]] = []  # request ids and response times to send to Redis
 

@@ -65,7 +65,7 @@ class RequestBudget:
         return self._own_window()
 
     def _own_window(self, hosts: int = 1) -> Window:
-        """Return the window of this process, without the requests of other processes.
+        """Return the window that contains only the requests of this process.
 
         :param hosts: divide the limit by this number of hosts; see `available_in`.
         """
@@ -112,7 +112,7 @@ class SharedRequestBudget(RequestBudget):
     Each method usually takes less than a millisecond. A method may block for about two seconds while other
     processes lock the file.
 
-    :param folder: the folder of the file. The folder is created if necessary.
+    :param folder: the folder that contains the budget file. The folder is created if necessary.
     :param account: base URL and client ID of the account.
     """
 

@@ -244,7 +244,8 @@ class BudgetStore:
                 # other threads.
                 self.path.chmod(0o600)
             # If a process is killed, the next process rolls back its journal. Only a power failure can damage
-            # the file, and the count restarts after a boot. Waiting for the disk is therefore unnecessary.
+            # the file, and the count restarts after a boot. A transaction therefore does not need to wait for
+            # the disk.
             db.execute("PRAGMA synchronous = OFF")
             # PERSIST is the fastest journal mode if each call opens a connection.
             db.execute("PRAGMA journal_mode = PERSIST")
@@ -274,7 +275,7 @@ class BudgetStore:
     def _delete_unused(self) -> None:
         """Delete unused files from earlier boots of this host, because each boot uses a new file."""
         for path in self.path.parent.glob(f"{_file_prefix()}*"):
-            # Errors are ignored, because an unused file does no harm. Another process may also have deleted
+            # Errors are ignored, because an unused file does no harm, and another process may have deleted
             # it.
             with suppress(OSError):
                 if path.stat().st_mtime < time.time() - UNUSED_FILE_RETENTION:

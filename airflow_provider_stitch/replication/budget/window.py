@@ -84,7 +84,7 @@ def available_in(
         follows_burst = index >= allowed.burst
         earliest = times[index - allowed.burst] + allowed.interval if follows_burst else times[index]
         times[index] = max(until, earliest)
-    # Because of rounding errors, two times may be in the wrong order. The running maximum corrects their
+    # Because of rounding errors, two times may be in the wrong order. The running maximum restores ascending
     # order.
     return tuple(time - now for time in accumulate(times, max))
 

@@ -46,7 +46,8 @@ class Clock(Protocol):
     async def pause(self, seconds: float, wake_up: asyncio.Event, *, request_in_flight: bool) -> None:
         """Sleep until `wake_up` is set, but for at most `seconds`.
 
-        :param request_in_flight: whether a request is in flight. The request sets `wake_up` when it ends.
+        :param request_in_flight: whether a request is in flight. A request in flight sets `wake_up` when it
+            ends.
         """
 
 
@@ -106,7 +107,7 @@ class StitchCaller:
 
     @property
     def budget(self) -> RequestBudget:
-        """The account's request budget. The client ID must be resolved first."""
+        """The account's request budget. The client ID must be resolved before the budget is used."""
         # A new client, for example with another token, may have a different limit.
         if self._budget is None or self._budget_client not in (None, self.client):
             self._budget = account_budget(

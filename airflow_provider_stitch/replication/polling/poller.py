@@ -1,8 +1,8 @@
 """The poller of one account, shared by all waiters in an event loop.
 
-All queries are scheduled together. One request for a page serves all waiters that need the page, so the
-poller first sends the request that saves the most delay in total (see `scheduler`). The poller runs while
-queries are pending.
+The requests for all queries are scheduled together. One request for a page serves all waiters that need the
+page, so the poller first sends the request that saves the most delay in total (see `scheduler`). The poller
+runs while queries are pending.
 """
 
 from __future__ import annotations

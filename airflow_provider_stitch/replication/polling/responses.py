@@ -36,7 +36,10 @@ def cached_page(
 
 
 def newest_time(page: Page[Any]) -> datetime:
-    """Return the newest time in the records of a page. Stitch's clock has already passed this time."""
+    """Return the newest time in the records of a page.
+
+    Stitch's clock has already passed the newest time in a response.
+    """
     names = ("start_time", "completion_time", "last_batch_loaded_at")
     times = (getattr(record, name, None) for record in page.records for name in names)
     return max(filter(None, times), default=LONG_AGO)

@@ -14,10 +14,10 @@ p, then
 
     T = sqrt(2 p / r),  or  1 / T = sqrt(r / (2 p)) polls per second.
 
-Pages are therefore polled in proportion to the square root of their rates, which minimizes the mean delay for
-a given number of requests. The next 10 minutes are divided into steps. If n events are expected in a step of
-d seconds (r = n / d), the step requires sqrt(n d / (2 p)) polls of the page. If m requests become free before
-a step ends, at most m polls of all pages are possible until then. The price is therefore
+Pages are therefore polled in proportion to the square root of their event rates, which minimizes the mean
+delay for a given number of requests. The next 10 minutes are divided into steps. If n events are expected in
+a step of d seconds (r = n / d), the step requires sqrt(n d / (2 p)) polls of the page. If m requests become
+free before a step ends, at most m polls of all pages are possible until then. The price is therefore
 
     p = max over all steps of (sum of sqrt(n d) until the end of the step / m)^2 / 2.
 

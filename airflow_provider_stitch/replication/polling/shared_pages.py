@@ -10,7 +10,7 @@ estimates the server's time from its last call. The process uses the latest poss
 a waiter began to need a page, and the earliest possible time as the time of a request. An error in the
 estimate therefore never makes a page seem newer than it is.
 
-Redis contains only the fields of records that waiters use. It contains no logs or secrets. Pages expire.
+Redis contains only the fields of records that waiters use, but no logs or secrets. Pages expire.
 """
 
 from __future__ import annotations
@@ -158,9 +158,9 @@ class SharedPages:
         self._retry_at = float("-inf")
         # The server's time at the latest call, and this process's monotonic times before and after the call.
         self._sample: tuple[int, float, float] | None = None
-        # The server's time at the first call. Pages that were requested earlier are not used, because the
-        # process cannot compare the times of their requests with the times at which its waiters began to need
-        # a page.
+        # The Redis server's time at the first call. Pages that were requested earlier are not used, because
+        # the process cannot compare the times of their requests with the times at which its waiters began to
+        # need a page.
         self._first_time = MAX_TIME
 
     def latest_time(self) -> int | None:

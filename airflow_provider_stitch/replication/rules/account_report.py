@@ -49,7 +49,7 @@ class SourceState:
     hours_since_last_load: float | None = None  #: age of the last load when it was listed
     #: The destination's message for each stream in error, by stream name.
     streams_in_error: dict[str, str] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)  #: any of "extraction", "load" and "stale"
+    problems: list[str] = field(default_factory=list)  #: each is "extraction", "load" or "stale"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the state as JSON values."""
@@ -90,8 +90,8 @@ def account_report(
     """Return the state of each source that is not deleted, sorted by name.
 
     :param now: the current time, by Stitch's clock.
-    :param max_age: maximum age of a source's last load, in seconds. A source whose last load exceeds this age
-        is stale. If None, no source is stale.
+    :param max_age: maximum age of a source's last load, in seconds. A source is stale if its last load
+        exceeds the maximum age. If None, no source is stale.
     """
     by_source = {extraction.source_id: extraction for extraction in extractions}
     by_name: dict[str, list[ListedLoad]] = defaultdict(list)
