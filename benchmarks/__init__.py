@@ -1,1 +1,1 @@
-"""Benchmarks that measure the costs stated in the documentation: `python -m benchmarks [NAME ...]`."""
+"""Benchmarks for the figures in the documentation. Run them with `python -m benchmarks [NAME ...]`."""

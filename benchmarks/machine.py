@@ -1,4 +1,4 @@
-"""Describe the machine and the installed versions."""
+"""Functions that describe the machine and the installed versions of packages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def describe() -> str:
 
 
 def versions() -> str:
-    """Return the versions of the installed distributions that the benchmarks measure, on one line."""
+    """Return the installed versions of the packages that the benchmarks measure, on one line."""
     installed = {}
     for name in DISTRIBUTIONS:
         with suppress(PackageNotFoundError):

@@ -1,6 +1,7 @@
-"""Draw the figures of the benchmarks for the documentation, as SVG files.
+"""Draw plots of the benchmarks' results for the documentation, as SVG files.
 
-Each function in PLOTS draws the figures of one benchmark. The caption contains the machine and the versions.
+Each function in PLOTS draws the results of one benchmark. The captions contain the machine and the versions
+of packages.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ OURS, OTHERS = "#c8501e", "#7b8794"
 
 
 def parse_cost(axes: Axes, figures: Mapping[str, Any]) -> None:
-    """Draw the CPU time that importing each provider's operators adds to a DAG file."""
+    """Draw the CPU time that a DAG file needs to import the operators of each provider."""
     subjects = list(figures)[::-1]  # matplotlib draws bars from bottom to top
     for offset, state, alpha in ((0.2, "cached", 1.0), (-0.2, "uncached", 0.45)):
         minima = [min(figures[subject][state]) * 1000 for subject in subjects]
@@ -36,7 +37,7 @@ def parse_cost(axes: Axes, figures: Mapping[str, Any]) -> None:
 
 
 def simulation(axes: Axes, figures: Mapping[str, Any]) -> None:
-    """Draw the delay of a waiting task under the provider's scheduler and under the best fixed schedule."""
+    """Draw the delays of waiting tasks, with the provider's scheduler and with the best fixed schedule."""
     rows = figures["rows"][::-1]
     for mean, p95, name, colour, offset in (
         ("mean", "p95", "this provider", OURS, 0.16),
@@ -71,7 +72,7 @@ def _case_name(case: Mapping[str, Any]) -> str:
 
 
 def waiting(axes: Axes, figures: Mapping[str, Any]) -> None:
-    """Draw the time that each provider's waiting tasks block the event loop, and the memory per task."""
+    """Draw how long waiting tasks of each provider block the event loop, and the memory per task."""
     providers = figures["providers"][::-1]
     milliseconds = [max(1.0, each["blocked"] * 1000) for each in providers]
     colours = [OURS if each["name"] == "Stitch" else OTHERS for each in providers]
@@ -96,7 +97,7 @@ PLOTS: Mapping[str, Callable[[Axes, Mapping[str, Any]], None]] = {
 
 
 def draw(results: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Draw all available figures, and return the paths of the files.
+    """Draw all available plots, and return the paths of the SVG files.
 
     :param results: the content of the file that `python -m benchmarks --json` writes.
     """

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Result:
-    """A message for each missed target, and all figures as JSON-serializable values."""
+    """A message for each target that was missed, and all figures as JSON-serializable values."""
 
     misses: list[str]
     figures: dict[str, Any] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Run worker scripts in separate processes, either once for one result or as a server for many calls."""
+"""Functions that run worker scripts in separate processes, for a single result or for many calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def run_worker(script: Path, argument: dict[str, Any], *options: str, **environment: str) -> dict[str, Any]:
     """Run a script and return the JSON in the last line of its output.
 
-    :param argument: passed to the script as JSON on standard input.
+    :param argument: a value that the script receives as JSON on standard input.
     :param options: options of the Python interpreter.
     :param environment: additional environment variables.
     :raises subprocess.CalledProcessError: if the script fails. The script writes its error message to
@@ -37,7 +37,7 @@ def run_worker(script: Path, argument: dict[str, Any], *options: str, **environm
 class WorkerProcess:
     """A script that reads calls as lines of JSON and writes each result as a line of JSON.
 
-    Leaving the context stops the process.
+    On exit, this context manager stops the script's process.
 
     :param log: the file that receives the script's standard error.
     :param environment: the complete environment of the script. If None, the script inherits the environment
@@ -63,7 +63,7 @@ class WorkerProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with self._process:  # closes standard input to end the script's loop, and waits for the script's exit
+        with self._process:  # closes standard input, which ends the script, and waits for its exit
             pass
 
     def call(self, function: str, **arguments: Any) -> Any:
@@ -72,7 +72,7 @@ class WorkerProcess:
         :raises RuntimeError: if the script has failed. The message contains the end of the script's log.
         """
         stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:  # never true, because both are pipes
+        if stdin is None or stdout is None:  # never true, because both streams are pipes
             raise RuntimeError(f"{self._script.name} is not running.")
         with suppress(BrokenPipeError):
             stdin.write(json.dumps({"function": function, **arguments}) + "\n")
@@ -85,5 +85,5 @@ class WorkerProcess:
 
 
 def _command(script: Path, *options: str) -> list[str]:
-    # In isolated mode, this folder and the user's settings of Python do not affect imports.
+    # In isolated mode, this folder and the user's settings for Python do not affect imports.
     return [sys.executable, "-I", *options, str(script)]

@@ -1,1 +1,4 @@
-"""Measure the time and memory for reading an extraction log. Memory must not grow with the log's size."""
+"""Measure the time and memory that are needed to read an extraction log.
+
+The memory must not grow with the size of the log.
+"""

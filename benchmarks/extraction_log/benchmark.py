@@ -19,29 +19,29 @@ if TYPE_CHECKING:
 READ_LOG = Path(__file__).parent / "workers" / "read_log.py"
 MB = 1_000_000
 SMALL, MEDIUM, LARGE = 2 * MB, 20 * MB, 200 * MB
-MAX_GROWTH = 4 * MB  #: maximum difference of memory between the smallest and the largest log of a kind
-MAX_MEMORY = 64 * MB  #: maximum memory for reading a log
+MAX_GROWTH = 4 * MB  #: maximum difference in memory between the smallest and the largest log of a kind
+MAX_MEMORY = 64 * MB  #: maximum memory needed to read a log
 
 
 @dataclass(frozen=True)
 class Case:
-    """A log to read."""
+    """An extraction log to read."""
 
     name: str
-    form: str | None  #: the form of a log that `read_log.py` generates; None for a log from a local Stitch
+    form: str | None  #: kind of log for `read_log.py` to generate; None for a log from a local Stitch
     size: int  #: bytes
     streams: int  #: number of streams that the parser must find
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The cost and the result of reading a log."""
+    """The time and memory needed to read a log, and the result."""
 
     case: Case
     seconds: float
     cpu_seconds: float
     memory: int  #: bytes
-    succeeded: bool | None  #: whether the job succeeded, according to the parser
+    succeeded: bool | None  #: whether the parser reports that the job succeeded
     streams: int
 
 
@@ -83,7 +83,8 @@ def _read(case: Case) -> Reading:
 def _read_served(size: int) -> dict[str, Any]:
     with StitchEmulator() as stitch:
         source = stitch.add_source("shop", streams={"orders": 5000, "customers": 40})
-        # `padding_bytes` counts the text after the prefix of each line, which is about 69 % of the log.
+        # `padding_bytes` does not include the prefixes of the lines. The text after the prefixes is about 69
+        # % of a log.
         job = stitch.complete_job(source, JobPlan(log=LogPlan(padding_bytes=size * 69 // 100)))
         task = {"url": stitch.url, "token": stitch.access_token, "client_id": stitch.client_id}
         return run_worker(READ_LOG, {**task, "job_name": job.job_name})

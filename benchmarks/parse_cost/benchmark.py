@@ -1,4 +1,4 @@
-"""Compare the import cost of several providers' operators."""
+"""Compare the CPU time needed to import the operators of several providers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 IMPORT_MODULES = Path(__file__).parent / "workers" / "import_modules.py"
 RUNS = 5
-MAX_RATIO_TO_AIRBYTE = 1 / 5  #: maximum CPU time of this provider, divided by Airbyte's CPU time
+MAX_RATIO_TO_AIRBYTE = 1 / 5  #: maximum CPU time relative to Airbyte's provider
 MAX_MODULES = 15
 UNWANTED = (
     "requests",
@@ -33,7 +33,7 @@ UNWANTED = (
 
 @dataclass
 class Subject:
-    """A provider's modules, and the measurements of importing them."""
+    """The modules of a provider, and the measured CPU times of their import."""
 
     name: str
     modules: tuple[str, ...]
@@ -42,7 +42,7 @@ class Subject:
     added: list[str] = field(default_factory=list)  #: modules that the import adds
 
     def measure(self, folder: Path, *, cached: bool) -> float:
-        """Import the modules in a new process, and return the CPU seconds that this takes."""
+        """Import the modules in a new process, and return the CPU time in seconds."""
         result = run_worker(
             IMPORT_MODULES,
             {"modules": self.modules, "cached": cached, "empty_folder": str(folder / "empty")},
@@ -87,7 +87,7 @@ def run(console: Console) -> Result:
 
 def _measure(subjects: list[Subject], folder: Path) -> None:
     for subject in subjects:
-        subject.measure(folder, cached=True)  # this run is not recorded, because it fills the cache
+        subject.measure(folder, cached=True)  # do not record this run, because it fills the cache
     for _ in range(RUNS):
         for subject in subjects:
             subject.cached.append(subject.measure(folder, cached=True))
@@ -122,7 +122,7 @@ def _milliseconds(seconds: list[float]) -> str:
 
 
 def _ratio(seconds: list[float], baseline: list[float]) -> float:
-    # Compare the minimum times, because other processes have the least influence on the fastest run.
+    # Compare the minimum times, because other processes have the least effect on the fastest run.
     return min(seconds) / min(baseline)
 
 

@@ -1,4 +1,4 @@
-"""An account in memory with jobs that end at given times, and tasks that wait for these jobs."""
+"""An account in memory with jobs that end at given times, and functions that wait for these jobs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MeasuredLoop(VirtualLoop):
     def _run_once(self) -> None:
         started_at = time.thread_time()
         super()._run_once()  # type: ignore[misc]  # a private method of asyncio, which type stubs do not contain
-        # Ignore the first iteration, because it starts all tasks. A triggerer never starts all tasks in one
+        # Ignore the first iteration, in which all tasks start. A triggerer never starts all tasks in one
         # iteration.
         if self.time() > 0:
             self.longest_iteration = max(self.longest_iteration, time.thread_time() - started_at)
@@ -46,7 +46,7 @@ class MeasuredLoop(VirtualLoop):
 
 @dataclass
 class VirtualAccount:
-    """A client in memory, and the event loop, clock and request budget of the tasks that use it."""
+    """A client in memory, with the event loop, clock and request budget of its tasks."""
 
     client: Any
     loop: MeasuredLoop = field(default_factory=lambda: MeasuredLoop(30 * DAY))
@@ -67,7 +67,7 @@ class VirtualAccount:
 class TimedJobs(LargeAccount):
     """An account with one job per source. The list of extractions contains a job after it has ended.
 
-    :param ends: when each job ends, in seconds from the start of the loop, by source id.
+    :param ends: the end of each job in seconds from the start of the event loop, by source id.
     """
 
     def __init__(self, ends: dict[int, float]) -> None:
@@ -123,7 +123,7 @@ def extraction_goal(source_id: int) -> Goal:
 def wait_for_all(ends: dict[int, float]) -> dict[str, Any]:
     """Wait for one job of each source in a single event loop, and return the figures.
 
-    :param ends: when each job ends, in seconds from the start of the loop, by source id.
+    :param ends: the end of each job in seconds from the start of the event loop, by source id.
     """
     account = VirtualAccount(TimedJobs(ends))
     account.client.now = account.loop.time

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-#: One letter of each script. Some letters consist of several characters.
+#: One letter for each script. Some of the letters consist of several characters.
 SCRIPTS = {
     "Latin": "é",
     "Greek": "λ",
@@ -56,7 +56,7 @@ def ten_days() -> dict[str, Any]:
 
 
 def waiters(number: int = 5000) -> dict[str, Any]:
-    """Let many tasks wait for jobs that end within half an hour."""
+    """Let many tasks wait for jobs, all of which end within half an hour."""
     rng = random.Random(1)
     return wait_for_all({310_000 + index: rng.uniform(600, 1800) for index in range(number)})
 

@@ -1,4 +1,4 @@
-"""Let 100 tasks wait for extractions: deferred, or as sensors that poke, with and without Redis.
+"""Let 100 tasks wait for extractions, either deferred or as sensors that poke, with and without Redis.
 
 Time runs 20 times as fast as real time. The benchmark starts `redis-server`, which must be installed.
 """
@@ -37,9 +37,9 @@ WAIT = Path(__file__).parent / "workers" / "wait.py"
 SPEED = 20.0
 SENSORS, PROCESSES = 100, 8
 POKE_INTERVAL = 20.0  #: seconds of Stitch's time
-SHORTEST, LONGEST = 600.0, 1800.0  #: durations of the shortest and longest jobs, in seconds of Stitch's time
+SHORTEST, LONGEST = 600.0, 1800.0  #: shortest and longest duration of a job, in seconds of Stitch's time
 TIMEOUT = 7200.0  #: seconds of Stitch's time
-MAX_DELAY_RATIO = 2.0  #: maximum mean delay of sensors with Redis, divided by the delay of deferred tasks
+MAX_DELAY_RATIO = 2.0  #: maximum mean delay of sensors with Redis, relative to deferred tasks
 MAX_REQUESTS = 30
 
 
@@ -53,13 +53,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Measurement:
-    """The delays until tasks detected the end of their extractions, in seconds of Stitch's time."""
+    """The delays from the end of each extraction until its task detected the end, in Stitch's seconds."""
 
     case: Case
     mean_delay: float
     max_delay: float
     requests: int
-    busiest_window: int  #: maximum number of rate-limited requests in any 10 minutes, counted by the emulator
+    busiest_window: int  #: highest number of rate-limited requests in any 10 minutes
 
 
 CASES = (
@@ -201,7 +201,7 @@ def _responds(port: int) -> bool:
 
 
 def _wait_for_first_use(stitch: StitchEmulator, port: int, folder: Path) -> None:
-    """Wait for one window after the first use of Redis, because no request is allowed in this window."""
+    """Wait for 10 minutes after the first use of Redis, because no request is allowed in this time."""
     limit = round(MAX_REQUESTS * SPEED)
     (folder / "first").mkdir()
     budget = HostsRequestBudget(limit, folder / "first", (stitch.url, stitch.client_id))

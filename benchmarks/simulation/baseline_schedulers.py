@@ -1,8 +1,9 @@
-"""Fixed schedules, which replace the provider's scheduler and choose the next request by a simple rule.
+"""Fixed schedules, which choose the next request by a simple rule.
 
-A fixed schedule receives the same arguments as the scheduler: the possible requests with their waiters'
-estimates, and the state of the request budget. Like the scheduler, a fixed schedule first sends the requests
-that are due. A fixed schedule uses the whole budget while any task is waiting.
+In some simulations, they replace the provider's scheduler. A fixed schedule receives the same arguments as
+the scheduler. These are the possible requests, with the completion estimates of the waiters, and the state of
+the request budget. Like the scheduler, a fixed schedule first sends the requests that are due. A fixed
+schedule uses the whole budget while any task is waiting.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def _expected_delay(candidate: Candidate, now: float) -> float:
     return candidate.expected_delay(now)
 
 
-# Returns the priority of a request. The request with the highest priority is sent next.
+# A function that returns the priority of a request. The request with the highest priority is sent next.
 PRIORITIES: dict[str, Callable[[Candidate, float], float]] = {
     "in turn": _seconds_since_poll,
     "most waiters": _total_waiting_time,
@@ -46,7 +47,7 @@ class FixedSchedule:
     """A replacement for `next_request` that sends requests at a fixed interval.
 
     :param interval: seconds between two requests.
-    :param priority: returns the priority of a request at a given time.
+    :param priority: a function that returns the priority of a request at a given time.
     """
 
     interval: float
@@ -68,7 +69,7 @@ class FixedSchedule:
 def fixed_schedules() -> dict[str, FixedSchedule]:
     """Return the fixed schedules by name.
 
-    The last schedule polls twice as fast at first, and then pauses, because the budget is used up.
+    The last schedule first polls twice as fast, and then pauses because the request budget is used up.
     """
     even_interval = WINDOW / DEFAULT_LIMIT
     even = {

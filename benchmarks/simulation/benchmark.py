@@ -1,4 +1,4 @@
-"""Compare the provider's scheduler with fixed schedules, on accounts of several sizes."""
+"""Compare the provider's scheduler with fixed schedules in accounts of several sizes."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
     from benchmarks.simulation.run_case import CaseResult
 
-MAX_RATIO = 1.25  #: maximum mean delay of the provider, divided by the mean delay of the best fixed schedule
+MAX_RATIO = 1.25  #: maximum ratio of the provider's mean delay to the mean delay of the best fixed schedule
 MAX_DELAY_OF_ONE_TASK = 12.0  #: maximum mean delay in an account with one source, in seconds
 
-# Hours between two jobs of a source, by number of sources. In larger accounts each source has fewer jobs,
-# because the budget must suffice to read the log of every job.
+# Hours between the starts of consecutive jobs for a source, by number of sources. In larger accounts, jobs
+# start less often, because the request budget must allow the tasks to read the log of every job.
 EVERY = {1: 1.0, 10: 3.0, 100: 12.0, 1000: 24.0}
 
 # Default of `--days` by number of sources. Simulating a week with a thousand sources takes half an hour.
@@ -52,7 +52,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Comparison:
-    """The results of the provider's scheduler and the best fixed schedule in one case, in seconds."""
+    """The delays under the provider's scheduler and under the best fixed schedule in one case, in seconds."""
 
     case: Case
     waits: int
@@ -93,7 +93,7 @@ def select_cases(days: float | None, sources: Collection[int], seed: int) -> lis
 def compare(
     cases: Sequence[Case], report_progress: Callable[[float], None] = lambda _: None
 ) -> list[Comparison]:
-    """Simulate each case under each scheduler. The simulations run in parallel on all processors."""
+    """Simulate each case with each scheduler. The simulations run in parallel on all processors."""
     names = [PROVIDER, *fixed_schedules()]
     tasks = [(case, name) for case in cases for name in names]
     longest_first = sorted(tasks, key=lambda task: -task[0].days * task[0].sources)
@@ -107,7 +107,7 @@ def compare(
 
 
 def compare_results(case: Case, results: dict[str, CaseResult]) -> Comparison:
-    """Compare the provider's result with the result of the best fixed schedule."""
+    """Compare the result of the provider's scheduler with the result of the best fixed schedule."""
     ours = results[PROVIDER]
     best = min((name for name in results if name != PROVIDER), key=lambda name: results[name].mean)
     return Comparison(

@@ -1,4 +1,4 @@
-"""Simulate one account under one scheduler."""
+"""Simulate one account with one scheduler."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ DAY = 86_400.0
 MIN_JOB_SECONDS, MAX_JOB_SECONDS = 30.0, 6 * 3600.0  #: job durations are log-uniform between these limits
 MEDIAN_LOAD_LAG = 180.0  #: median number of seconds from sending a batch until the batch is loaded
 
-PROVIDER = "provider"  #: name of the provider's own scheduler; all other names belong to fixed schedules
+PROVIDER = "provider"  #: name of the provider's own scheduler; all other names are names of fixed schedules
 Phase = Literal["extraction", "loading"]
 
 
 @dataclass(frozen=True)
 class Case:
-    """An account and a phase. For each replication job, one task waits for the phase."""
+    """An account, and the phase for which tasks wait. Each replication job has one waiting task."""
 
     sources: int
     phase: Phase
     days: float
-    every: float  #: hours between the starts of two jobs of a source
+    every: float  #: hours between the starts of consecutive jobs for a source
     seed: int = 1
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """The result of one case under one scheduler."""
+    """The result of one case with one scheduler."""
 
-    #: Seconds from the end of a phase until the waiting task detected the end, in ascending order.
+    #: Seconds from the end of each phase until its waiting task detected the end, in ascending order.
     delays: list[float]
-    busiest_window: int  #: maximum number of rate-limited requests in any 10 minutes
+    busiest_window: int  #: highest number of rate-limited requests in any 10 minutes
 
     @property
     def mean(self) -> float:
@@ -65,7 +65,7 @@ class CaseResult:
 
 
 def simulate(case: Case, scheduler: str) -> CaseResult:
-    """Simulate a case under one scheduler.
+    """Simulate one case with one scheduler.
 
     :param scheduler: `PROVIDER` or the name of a fixed schedule.
     """
@@ -78,9 +78,9 @@ def simulate(case: Case, scheduler: str) -> CaseResult:
 
 
 def busiest_window(times: Sequence[float]) -> int:
-    """Return the maximum number of these times that are within any 10 minutes.
+    """Return the highest number of requests in any 10 minutes.
 
-    :param times: the times in seconds, in ascending order.
+    :param times: the times of the requests in seconds, in ascending order.
     """
     return max(index + 1 - bisect_right(times, at - WINDOW) for index, at in enumerate(times))
 
@@ -97,19 +97,19 @@ class _Account:
         self.delays: list[float] = []
 
     async def run(self) -> None:
-        """Run the account until the case's days have passed and the last task has finished."""
+        """Run the account until the days of the case have passed and the last task has finished."""
         await asyncio.gather(*(self._replicate(number) for number in range(self._case.sources)))
 
     async def _replicate(self, number: int) -> None:
-        # Use one random generator per source, so that the jobs are the same under every scheduler.
+        # Use one random generator per source, so that all schedulers are compared on the same jobs.
         chance = random.Random(f"{self._case.seed} {number}")
         every = self._case.every * 3600
         await asyncio.sleep(chance.uniform(0, every))
         while (started_at := self._loop.time()) <= self._case.days * DAY:
             await self._wait_for(number, self._start_job(number, chance))
             next_start = started_at + every * chance.uniform(0.9, 1.1)
-            # Start the next job after the previous job is loaded. Otherwise a task could mistake a load of
-            # the previous job for a load of the next job.
+            # Do not start the next job until the previous job is loaded. Otherwise, a task could mistake a
+            # load of the previous job for a load of the next job.
             await asyncio.sleep(max(MAX_LOAD_LAG.total_seconds(), next_start - self._loop.time()))
 
     def _start_job(self, number: int, chance: random.Random) -> Job:

@@ -1,1 +1,1 @@
-"""A real Airflow triggerer that contains a probe. The triggers of benchmarks wait in this triggerer."""
+"""A real Airflow triggerer, in which a probe and the triggers of a benchmark run."""

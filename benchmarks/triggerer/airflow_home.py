@@ -1,4 +1,4 @@
-"""An Airflow home with a database. Benchmarks run triggerers in this home, one after the other."""
+"""An Airflow home with a database, in which benchmarks run triggerers one after the other."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 AIRFLOW_DATABASE = Path(__file__).parent / "workers" / "airflow_database.py"
 CAPACITY = 2000  #: maximum number of triggers per triggerer
-MAX_OPEN_FILES = 4096  #: limit of open files, because Airflow opens a log file for each waiting task
+MAX_OPEN_FILES = 4096  #: maximum number of open files, because Airflow opens a log file for each waiting task
 
 
 class AirflowHome:
@@ -53,9 +53,9 @@ class AirflowHome:
 
     @contextmanager
     def triggerer(self, run_id: str, **environment: str) -> Iterator[Triggerer]:
-        """Start a DAG run and a triggerer with a probe. Leaving the context stops the triggerer.
+        """Start a DAG run and a triggerer with a probe. On exit, this context manager stops the triggerer.
 
-        :param environment: additional environment variables of the triggerer.
+        :param environment: additional environment variables for the triggerer.
         """
         folder = self.folder / run_id
         folder.mkdir()
@@ -108,7 +108,8 @@ def _environment(folder: Path) -> dict[str, str]:
         **{f"AIRFLOW__{name}": value for name, value in settings.items()},
         "AIRFLOW_HOME": str(folder),
         "PYTHONPATH": str(ROOT),  # this path makes the probe importable
-        # Give the triggerer a separate folder, because its clocks may run faster than in other processes.
+        # Give the triggerer a separate folder, because its clocks may run faster than those of other
+        # processes.
         "TMPDIR": str(folder / "tmp"),
         "PATH": os.pathsep.join([str(_airflow().parent), os.environ.get("PATH", os.defpath)]),
         "NO_PROXY": "*",

@@ -1,4 +1,4 @@
-"""Triggers that do nothing. The cost of these triggers is the baseline for other triggers."""
+"""Triggers that do nothing. Their CPU time and memory are the baseline for other triggers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Idle(BaseTrigger):
-    """A trigger that waits forever, to measure the cost of Airflow itself."""
+    """A trigger that waits forever, to measure the CPU time and memory of Airflow itself."""
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         return f"{__name__}.{type(self).__name__}", {}
@@ -23,10 +23,10 @@ class Idle(BaseTrigger):
 
 
 class IdleWithRequests(Idle):
-    """An idle trigger that has imported the `requests` library."""
+    """An idle trigger that imports the `requests` library."""
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        import requests  # noqa: F401, PLC0415 - the library is imported in the triggerer, as in other triggers
+        import requests  # noqa: F401, PLC0415 - import the library in the triggerer, as other triggers do
 
         async for event in super().run():
             yield event

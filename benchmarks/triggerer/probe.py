@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import FrameType
 
-# The probe measures with this clock, because `AdjustableClocks` may accelerate all other clocks.
+# Clock that the probe uses to measure. `AdjustableClocks` may accelerate all other clocks.
 now = time.perf_counter
 real_time, real_monotonic, real_sleep = time.time, time.monotonic, time.sleep
 
@@ -34,12 +34,12 @@ TASK_NAME_PREFIX = "benchmark/"  #: prefix of the names of the asyncio tasks tha
 class Probe(BaseTrigger):
     """Records a sample of the event loop and the process each second.
 
-    The probe writes each sample to a line of `samples.jsonl`. The two other files are commands to the probe,
-    which executes a command and then deletes its file. The file `collect` makes the probe run a full garbage
-    collection, and record the duration of the collection and the memory after it. The file `speed` sets the
-    speed of the clocks.
+    The probe writes each sample to a line of `samples.jsonl`. Two other files are commands for the probe. The
+    probe executes a command and then deletes the file. The file `collect` makes the probe run a full garbage
+    collection. The probe records the duration of the collection and the memory afterwards. The file `speed`
+    sets the speed of the clocks.
 
-    :param folder: the folder of these files.
+    :param folder: the folder that contains the samples and the commands.
     """
 
     def __init__(self, folder: str) -> None:
@@ -77,7 +77,7 @@ class Probe(BaseTrigger):
                 if (speed := _take_command(folder / "speed")) is not None:
                     clocks.accelerate(float(speed))
                 samples.write(json.dumps(sample) + "\n")
-                stalls.restart()  # do not record the duration of this measurement as a stall
+                stalls.restart()  # do not record this measurement as a stall
         yield TriggerEvent({})
 
 
@@ -90,7 +90,7 @@ def _take_command(file: Path) -> str | None:
 
 
 def count_waiting_triggers() -> int:
-    """Return the number of waiting triggers, without the probe."""
+    """Return the number of waiting triggers, not including the probe."""
     return sum(task.get_name().startswith(TASK_NAME_PREFIX) for task in asyncio.all_tasks()) - 1
 
 
@@ -98,7 +98,7 @@ class CollectionRecorder:
     """Records Python's garbage collections. A collection in any thread blocks the event loop."""
 
     def __init__(self) -> None:
-        #: CPU seconds of all collections. CPU time does not include time during which other processes used
+        #: CPU seconds of all collections. CPU time does not include the time in which other processes used
         #: all cores.
         self.total_seconds = 0.0
         self._started_at = 0.0
@@ -172,7 +172,7 @@ class StallRecorder:
         return recorded
 
     def _preempted_seconds(self) -> float:
-        """Return the time during which this thread was ready to run but other processes used all cores."""
+        """Return how long this thread was ready to run while other processes used all cores."""
         if not self._has_statistics:
             return 0.0
         return int(self._scheduler_statistics.read_bytes().split()[1]) / 1e9
@@ -203,7 +203,8 @@ class AdjustableClocks:
     With accelerated clocks, the ten minutes of the rate limit pass within seconds for all code in the
     process.
 
-    :raises RuntimeError: if the provider has already been imported and may refer to the original clocks.
+    :raises RuntimeError: if the provider has already been imported, because it may refer to the original
+        clocks.
     """
 
     def __init__(self) -> None:
@@ -221,7 +222,7 @@ class AdjustableClocks:
         selector.select = lambda timeout=None: select(timeout and timeout / self.speed)
 
     def accelerate(self, speed: float) -> None:
-        """Run the clocks at a multiple of real time from now on."""
+        """From now on, run the clocks at a multiple of real time."""
         self._gained, self._changed_at = self._ahead(), real_monotonic()
         self.speed = speed
 

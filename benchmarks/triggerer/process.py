@@ -1,4 +1,4 @@
-"""A running triggerer, controlled through Airflow's database and through its probe."""
+"""A running triggerer, which is controlled through Airflow's database and the probe in the triggerer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Triggerer:
     """A running triggerer and the samples of its probe.
 
     :param folder: the folder that contains the triggerer's log, the samples and the commands for the probe.
-    :param database: the worker process that has access to Airflow's database.
+    :param database: the worker process with access to Airflow's database.
     """
 
     def __init__(
@@ -42,7 +42,10 @@ class Triggerer:
         self._count = 0
 
     def add(self, triggers: list[StoredTrigger]) -> float:
-        """Add a deferred task per trigger. Return the time (epoch) when all tasks were in the database."""
+        """Add a deferred task for each trigger.
+
+        Return the time (epoch) when all tasks were in the database.
+        """
         self._database.call("add_deferred", run_id=self._run_id, first=self._count, triggers=triggers)
         self._count += len(triggers)
         return time.time()
@@ -53,7 +56,7 @@ class Triggerer:
         return count - 1
 
     def events(self) -> list[dict[str, Any]]:
-        """Return `index`, `at` (epoch) and `event` of each task that has resumed because of an event."""
+        """Return `index`, `at` (epoch) and `event` for each task that an event has resumed."""
         events: list[dict[str, Any]] = self._database.call("events", run_id=self._run_id)
         return events
 

@@ -1,4 +1,4 @@
-"""Measure the cost of many waiting triggers of this provider, and then of fewer triggers of each provider."""
+"""Measure many waiting triggers of this provider, and then fewer waiting triggers of each provider."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ WORKERS = Path(__file__).parent / "workers"
 
 MANY = 1000  #: number of triggers of this provider
 
-# One in this number of triggers waits for loading, and all others wait for extraction. The number is high,
-# because each wait for loading needs a rate-limited request for a log.
+# One of every ONE_LOADING_IN triggers waits for loading, and all others wait for extraction. The value is
+# high, because each wait for loading needs a rate-limited request for a log.
 ONE_LOADING_IN = 50
 
 SPEED = 15.0  #: speed of the clocks when all of the many triggers are waiting, as a multiple of real time
-ENDS_SPREAD = 400.0  #: seconds of Stitch's time between the end of the first and the last job
+ENDS_SPREAD = 400.0  #: seconds of Stitch's time from the end of the first job to the end of the last job
 MAX_ENDING_DELAY = 900.0  #: maximum seconds of Stitch's time from the end of the last job to the last event
 STEADY_SECONDS_OF_MANY = 30.0
 STEADY_SECONDS_OF_IDLE = 10.0
 
 FEW = 200  #: number of triggers when each provider is measured, one provider after the other
-STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: each trigger of the other providers polls exactly once in this time
+STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: in this time, each trigger of the other providers polls exactly once
 MIN_JOB_SECONDS = 30.0
 ENDING_TIMEOUT = 300.0  #: maximum seconds from the end of all jobs until all tasks have finished
 RESPONSE_DELAY = 0.05  #: seconds that the servers wait before each response
@@ -62,7 +62,7 @@ NOTE = (
 
 @dataclass(frozen=True)
 class Servers:
-    """The local servers, and what a client needs to connect to them."""
+    """The local servers, with the data that clients need to connect to the servers."""
 
     fast_stitch: WorkerProcess
     fast_account: dict[str, Any]
@@ -135,7 +135,8 @@ def _measure_many(
     home: AirflowHome, stitch: WorkerProcess, account: dict[str, Any]
 ) -> tuple[Measurement, JobEndings]:
     half = MANY // 2
-    # Triggers that wait for a job name need running jobs. The jobs end after the steady state was measured.
+    # Triggers that wait for a job name need running jobs. These jobs end after the steady state has been
+    # measured.
     durations = _spread_durations(half, first=SPEED * 120.0)
     jobs = stitch.call("start_jobs", first=0, durations=durations)["jobs"]
     started_at = datetime.fromisoformat(account["now"])
@@ -161,7 +162,7 @@ def _measure_many(
 
 
 def _spread_durations(count: int, first: float) -> list[float]:
-    """Return durations of jobs that end one after the other, at even intervals."""
+    """Return the durations of jobs that end one after the other, at regular intervals."""
     return [first + ENDS_SPREAD * number / count for number in range(count)]
 
 
@@ -171,7 +172,7 @@ def _wait_for_endings(
     """Wait until all tasks have finished or the timeout has passed.
 
     :param ends: the times when the jobs end, in Stitch's time (epoch).
-    :param started_at: the start of counting rate-limited requests, in Stitch's time (epoch).
+    :param started_at: the time from which rate-limited requests are counted, in Stitch's time (epoch).
     """
     started_at, statistics = time.time(), stitch.call("statistics")
     timeout = (max(ends) - statistics["now"] + MAX_ENDING_DELAY) / SPEED
@@ -196,7 +197,7 @@ def _wait_for_endings(
 
 
 def _measure_idle(home: AirflowHome, class_name: str, count: int) -> Measurement:
-    """Measure the cost of Airflow itself, with triggers of a class in `idle_triggers`."""
+    """Measure Airflow itself, with triggers of a class in `idle_triggers`."""
     subject = Subject(class_name, [idle_trigger(class_name)] * count, lambda: 0)
     with home.triggerer(class_name) as triggerer:
         return measure(triggerer, subject, STEADY_SECONDS_OF_IDLE)
@@ -217,9 +218,10 @@ def _request_count(stitch: WorkerProcess) -> int:
 
 
 def _measure_few(home: AirflowHome, subject: Subject, stitch: WorkerProcess | None = None) -> Measurement:
-    """Measure the cost of a provider's tasks.
+    """Measure the waiting tasks of one provider.
 
-    :param stitch: a local Stitch, where all jobs end after the steady state; or None for other providers.
+    :param stitch: a local Stitch, in which all jobs end after the steady state. Pass None for other
+        providers.
     """
     run_id = subject.name.partition(":")[0].replace(" ", "_")
     with home.triggerer(run_id, **subject.environment) as triggerer:

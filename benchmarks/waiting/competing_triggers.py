@@ -1,4 +1,7 @@
-"""The triggers of this provider and of other providers to compare. All triggers connect to local servers."""
+"""The triggers of this provider and of the other providers in the comparison.
+
+All triggers connect to local servers.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ def stitch_trigger(
 
     :param account: the result of `set_up` in `workers/local_stitch.py`.
     :param number: the number of the source in the account.
-    :param job: a job name, or a time after which the job must start.
+    :param job: the name of a job, or a time at or after which the job must start.
     :param loading: whether to wait for loading instead of extraction.
     """
     which: dict[str, Any] = {"job_name": job} if isinstance(job, str) else {"started_after": job}
@@ -55,7 +58,7 @@ def idle_trigger(class_name: str) -> StoredTrigger:
 def competing_subjects(
     count: int, stub: WorkerProcess, ports: dict[str, int], certificate: Path
 ) -> Iterator[Subject]:
-    """Return the other providers, with `count` triggers each.
+    """Return the other providers in the comparison, with `count` triggers each.
 
     :param ports: the stub's ports for `http` and `https`.
     :param certificate: the file with the stub's certificate for HTTPS.

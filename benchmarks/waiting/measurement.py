@@ -1,4 +1,4 @@
-"""Measure the event loop stalls, CPU time and memory that waiting triggers cause in their triggerer."""
+"""Measure the CPU time, memory and event loop stalls of a triggerer with waiting triggers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ START_TIMEOUT = 180.0  #: maximum seconds until all triggers are running
 
 @dataclass(frozen=True)
 class Stall:
-    """A period during which the triggerer's event loop was blocked. All durations are in seconds."""
+    """A period in which the triggerer's event loop was blocked. All durations are in seconds."""
 
     seconds: float = 0.0
     preempted: float = 0.0  #: time of the stall during which other processes used all cores
-    collection: float = 0.0  #: time of Python's garbage collections during the stall, without preemption
+    collection: float = 0.0  #: time of garbage collections during the stall, without time in `preempted`
     stack: tuple[str, ...] = ()  #: innermost frames of the event loop during the stall
 
     @property
     def own_seconds(self) -> float:
-        """The duration of the stall without preemption and garbage collections.
+        """The duration of the stall, without garbage collections and the time in `preempted`.
 
         Garbage collections are excluded, because their duration depends on Airflow's own objects and not on
         the code that they interrupt.
@@ -37,17 +37,17 @@ class Stall:
 
 @dataclass(frozen=True)
 class Collections:
-    """Python's garbage collections in a triggerer, since its first trigger was added."""
+    """Python's garbage collections in a triggerer since the first trigger was added."""
 
     full: int = 0  #: number of collections that Python started and that visited all objects
     longest: float = 0.0  #: CPU seconds of the longest collection that Python started
     full_seconds: float = 0.0  #: CPU seconds of the full collection that the benchmark starts at the end
-    objects: int = 0  #: number of objects in cyclic garbage, found by all of these collections
+    objects: int = 0  #: total number of objects in cyclic garbage that these collections found
 
 
 @dataclass
 class Measurement:
-    """The cost of some waiting triggers. Times are in real seconds, and memory is in bytes.
+    """The measurements of some waiting triggers. Times are in real seconds, and memory is in bytes.
 
     The steady state starts SETTLING_SECONDS after all triggers are running.
     """
@@ -57,11 +57,11 @@ class Measurement:
     startup_seconds: float = 0.0  #: time from adding the last nine tenths of the triggers until all run
     startup_stall: Stall = field(default_factory=Stall)  #: longest stall during startup
     steady_stall: Stall = field(default_factory=Stall)  #: longest stall in the steady state
-    ending_stall: Stall | None = None  #: longest stall while all jobs end; None if it was not measured
+    ending_stall: Stall | None = None  #: longest stall while all jobs end; None if not measured
     collections: Collections = field(default_factory=Collections)  #: collections in startup and steady state
     cpu: float = 0.0  #: CPU seconds per second in the steady state
     memory: int = 0  #: memory in the steady state, minus the memory before the first trigger
-    memory_per_task: float = 0.0  #: memory of each task beyond the first tenth of the tasks
+    memory_per_task: float = 0.0  #: memory per task, measured from the last nine tenths of the tasks
     requests: int = 0  #: total number of requests to the server
     requests_per_minute: float = 0.0  #: requests per minute in the steady state
 
@@ -77,12 +77,12 @@ class Subject:
 
     name: str
     triggers: list[StoredTrigger]
-    count_requests: Callable[[], int]  #: returns the number of requests that its server has received
+    count_requests: Callable[[], int]  #: returns the number of requests that the server has received
     environment: dict[str, str] = field(default_factory=dict)  #: additional variables for the triggerer
 
 
 def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed: float = 1.0) -> Measurement:
-    """Let a provider's triggers wait, and return their cost.
+    """Let the triggers of a provider wait, and return the measurements.
 
     :param steady_seconds: duration of the measurement in the steady state.
     :param speed: speed of the triggerer's clocks in the steady state, as a multiple of real time.
@@ -90,10 +90,12 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
     count = len(subject.triggers)
     measurement, requests_at_start = Measurement(subject.name, count), subject.count_requests()
     time.sleep(STARTUP_SECONDS)
-    # Discard the first value: the first collection makes the system copy all pages shared with the parent.
+    # Discard the first value, because the first collection makes the system copy all memory pages that are
+    # shared with the parent process.
     triggerer.memory()
     memory_without_tasks = triggerer.memory()
-    # Add a tenth of the triggers first, because the first triggers also take the fixed memory.
+    # Add a tenth of the triggers first, because the first triggers also cause the allocation of the fixed
+    # memory.
     first_part = count // 10
     first_at = _add(triggerer, subject, 0, first_part)
     time.sleep(SETTLING_SECONDS)
@@ -153,7 +155,10 @@ def _collections(samples: Iterable[dict[str, Any]]) -> Collections:
 
 
 def longest_stall(samples: list[dict[str, Any]], start: float, end: float) -> Stall:
-    """Return the longest stall between two times (epoch), by the seconds that the triggerer itself caused."""
+    """Return the longest stall between two times (epoch).
+
+    Only the seconds that the triggerer itself caused are compared.
+    """
     stalls = (
         Stall(
             stall["seconds"],

@@ -19,12 +19,12 @@ MAX_MEMORY = 10_000  #: maximum bytes per waiting task, in addition to the memor
 
 @dataclass(frozen=True)
 class JobEndings:
-    """Requests and delays while the jobs of all tasks end. Times are in seconds of Stitch's time."""
+    """The requests and delays while the jobs of all tasks end. Times are in seconds of Stitch's time."""
 
-    minutes: float  #: minutes of Stitch's time during which requests were counted
+    minutes: float  #: minutes of Stitch's time in which requests were counted
     limited_requests: int
-    busiest_window: int  #: maximum number of rate-limited requests in any 10 minutes
-    spread_seconds: float = 0.0  #: time between the end of the first and the last job
+    busiest_window: int  #: highest number of rate-limited requests in any 10 minutes
+    spread_seconds: float = 0.0  #: time from the end of the first job to the end of the last job
     missing: int = 0  #: number of tasks without an event
     failed: int = 0  #: number of tasks with an event that contains an error
     errors: list[str] = field(default_factory=list)  #: messages of the first errors
@@ -34,10 +34,10 @@ class JobEndings:
 
 @dataclass(frozen=True)
 class IdleBaselines:
-    """The cost of idle triggers."""
+    """The measurements of idle triggers."""
 
-    airflow: Measurement  #: measured with as many idle triggers as this provider has sensors
-    requests: Measurement  #: measured with fewer idle triggers, which import the `requests` library
+    airflow: Measurement  #: measured with the same number of idle triggers as sensors
+    requests: Measurement  #: measured with fewer triggers, which import the `requests` library
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Findings:
 
 
 class Line(NamedTuple):
-    """A row of the table. `is_met` is None if the row has no target."""
+    """A row of the table. If the row has no target, `is_met` is None."""
 
     name: str
     value: str

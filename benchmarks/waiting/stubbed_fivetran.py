@@ -1,6 +1,6 @@
 """Fivetran's trigger, which sends its requests to a local stub.
 
-The host is a constant in Fivetran's hook, and no setting changes it.
+The host is a constant in Fivetran's hook, and cannot be changed by a setting.
 """
 
 from __future__ import annotations

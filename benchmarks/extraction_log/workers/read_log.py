@@ -1,6 +1,6 @@
-"""Read one extraction log in a new process, and report the time and memory that this takes.
+"""Read one extraction log in a new process, and report the time and memory that are needed.
 
-This process generates the log while reading it, or downloads the log from a local Stitch.
+The process generates the log while reading it, or downloads the log from a local Stitch.
 """
 
 from __future__ import annotations
@@ -83,7 +83,10 @@ def generate_log(form: str, size: int) -> Iterator[bytes]:
 
 
 def repeat_lines(lines: str) -> Iterator[bytes]:
-    """Repeat some lines, and yield them in chunks of CHUNK_SIZE. Most chunks end within a line."""
+    """Repeat some log lines, and yield the lines in chunks of CHUNK_SIZE.
+
+    Most chunks end in the middle of a line.
+    """
     block = lines.encode()
     repeated = block * (2 + CHUNK_SIZE // len(block))
     start = 0
@@ -93,12 +96,12 @@ def repeat_lines(lines: str) -> Iterator[bytes]:
 
 
 def endless_line() -> Iterator[bytes]:
-    """Generate a line that never ends."""
+    """Generate a log that consists of one endless line."""
     return itertools.repeat(b'{"rows": [' + b"0" * (CHUNK_SIZE - 10))
 
 
 def new_streams() -> Iterator[bytes]:
-    """Generate lines that each contain a different, long stream name."""
+    """Generate log lines, each with a different, long stream name."""
     for number in itertools.count():
         line = f"2026-08-17 06:00:15,250Z target - INFO send-stream-record-count-impl {number:0200d}\n"
         yield line.encode()

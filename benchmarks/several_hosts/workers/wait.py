@@ -1,4 +1,4 @@
-"""Read tasks as JSON, wait for their extractions in this process, and write the end time of each wait."""
+"""Read tasks as JSON, wait in this process for their extractions, and write when each wait has ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from airflow_provider_stitch.sensors.stitch import StitchExtractionSensor
 
 
 def poke(task: dict[str, Any], options: dict[str, Any]) -> float:
-    """Run a sensor in poke mode, as a worker does, and return the time when the sensor has ended."""
+    """Run a sensor in poke mode, like a worker, and return the time when the sensor ends."""
     sensor = StitchExtractionSensor(
         task_id=f"wait_{task['source_id']}",
         source=task["source_id"],
@@ -38,7 +38,7 @@ def poke(task: dict[str, Any], options: dict[str, Any]) -> float:
 
 
 async def wait_deferred(tasks: list[dict[str, Any]], home: Path) -> list[float]:
-    """Run all waits in one event loop, as a triggerer does, and return the time when each wait has ended."""
+    """Run all waits in one event loop, like a triggerer, and return the time when each wait ends."""
     client = StitchHook().client
 
     async def wait(task: dict[str, Any]) -> float:
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def _wait_for_tasks(ready: Path, tasks: Path) -> list[dict[str, Any]]:
-    """Report that all modules are imported, and return the tasks when their jobs have started."""
+    """Report that this process has imported all modules. Return the tasks when their jobs have started."""
     ready.touch()
     while not tasks.exists():
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Add deferred tasks to Airflow's database as a worker would, and read results, in a separate process."""
+"""A separate process that adds deferred tasks to Airflow's database, like a worker, and reads results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 results = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)  # Airflow prints to standard output, which must contain only results
+os.dup2(2, 1)  # redirect Airflow's output, because standard output must contain only results
 
 from airflow.dag_processing.bundles.manager import DagBundlesManager  # noqa: E402
 from airflow.dag_processing.dagbag import DagBag, sync_bag_to_db  # noqa: E402
@@ -87,7 +87,7 @@ def count_deferred(run_id: str) -> int:
 
 
 def events(run_id: str) -> list[dict[str, Any]]:
-    """Return the map index, time (epoch) and event of each task that has resumed because of an event."""
+    """Return the map index, time (epoch) and event for each task that an event has resumed."""
     with create_session() as session:
         resumed = session.scalars(
             select(TaskInstance).where(

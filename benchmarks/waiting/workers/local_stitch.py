@@ -14,7 +14,7 @@ sources: list[int] = []
 
 
 def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
-    """Serve an account. Each source of the account had a job an hour ago.
+    """Serve an account in which each source has a job that ended an hour ago.
 
     :param count: the number of sources.
     :param speed: speed of the account's clock, as a multiple of real time.
@@ -38,7 +38,10 @@ def set_up(count: int, speed: float, delay: float) -> dict[str, Any]:
 
 
 def start_jobs(first: int, durations: list[float]) -> dict[str, Any]:
-    """Start one job per duration (in virtual seconds). The first job belongs to source number `first`."""
+    """Start one job for each duration (in virtual seconds).
+
+    The first job belongs to the source with the number `first`.
+    """
     started = []
     for source, seconds in zip(sources[first:], durations, strict=False):
         plan = JobPlan(discovery_seconds=10.0, tap_seconds=max(0.0, seconds - 30.0), target_seconds=20.0)
@@ -47,7 +50,7 @@ def start_jobs(first: int, durations: list[float]) -> dict[str, Any]:
 
 
 def statistics() -> dict[str, Any]:
-    """Return the numbers of requests, the emulator's time (epoch) and the corresponding real time (epoch)."""
+    """Return the numbers of requests, the emulator's current time (epoch) and the real time (epoch)."""
     return {
         "requests": len(stitch.requests) + len(stitch.log_host_requests),
         "limited": len(stitch.limited_requests),

@@ -1,8 +1,8 @@
-"""Serve stub APIs of Airbyte, dbt Cloud and Fivetran in a separate process.
+"""Serve stubs for the APIs of Airbyte, dbt Cloud and Fivetran in a separate process.
 
-The jobs of these APIs never finish.
+The jobs in these APIs never finish.
 
-The stub serves HTTP and HTTPS, waits for the same time before each response, and counts all requests.
+The stub serves HTTP and HTTPS, waits for a fixed time before each response, and counts all requests.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ count = 0
 
 
 def response_body(path: str) -> bytes:
-    """Return the response for a path. A response is selected by a part of the path."""
+    """Return the response for a path. A part of the path determines the response."""
     parts = path.strip("/").split("/")
     body = next((body for part, body in RESPONSES.items() if part in parts), None)
     if body is None:
@@ -134,7 +134,7 @@ def set_up(delay: float, certificate: str) -> dict[str, Any]:
 
 
 def statistics() -> dict[str, Any]:
-    """Return the number of requests."""
+    """Return the number of requests that the stub has received."""
     return {"requests": count}
 
 
