@@ -1,1 +1,1 @@
-"""Commands for maintainers that check prose and write pages and pictures of the documentation."""
+"""Commands for maintainers, which check prose, and write pages and pictures for the documentation."""

@@ -1,4 +1,4 @@
-"""The code blocks in README.md, CONTRIBUTING.md and docs/. Tests run these blocks."""
+"""The code blocks in README.md, CONTRIBUTING.md and docs/, which are run by tests."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _BLOCK = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced code block of a page."""
+    """A fenced code block in a page."""
 
     page: str  #: path relative to the root of the checkout, such as `docs/tutorial/getting-started.md`
-    number: int  #: position of the block in the page; the first block is number 1
+    number: int  #: position of the block in the page; the first block has number 1
     language: str
     code: str
 
@@ -34,7 +34,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        """The path under which a reader saves the block, if the first line is a comment with a path."""
+        """The path to which a reader saves the block, if the first line is a comment with this path."""
         match = re.match(r"# (\S+\.py)\n", self.code)
         return match[1] if match else None
 
@@ -44,7 +44,7 @@ class Block:
 
     @property
     def is_of_airflow(self) -> bool:
-        """Whether the block imports Airflow, or a module that imports Airflow."""
+        """Whether the block imports Airflow or any module that imports Airflow."""
         return bool(
             re.search(
                 r"^(from|import) "
@@ -60,7 +60,10 @@ class Block:
 
 
 def blocks(language: str | None = None) -> list[Block]:
-    """Return the blocks of all pages, or only the blocks in one language, without Sphinx directives."""
+    """Return the code blocks of all pages, or only the blocks in one language.
+
+    Sphinx directives are not included.
+    """
     found = [
         Block(str(page.relative_to(ROOT)), number, match["language"].strip(), match["code"])
         for page in PAGES
@@ -75,10 +78,10 @@ def pages_with_commands() -> list[str]:
 
 
 def script(page: str) -> str:
-    """Return a Bash script that runs a page's commands and writes its files, in the order of the page.
-
-    The command `stitch-emulator` starts a server, and must be the last command of a block. The script runs
-    the server in the background until the script ends. The script ends at the first command that fails.
+    """Return a Bash script that runs the commands and writes the files in a page, in the order of the page.
+    The command `stitch-emulator` starts a server, and must be the last command in its block. The script runs
+    the server in the background, and stops the server at the end. The script ends at the first command that
+    fails.
     """
     steps = [_step(block) for block in blocks() if block.page == page]
     return "\n".join([_START, *filter(None, steps)])

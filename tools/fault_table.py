@@ -1,7 +1,7 @@
 """Try each fault with each request of a task, and write docs/reference/failure-modes.md.
 
-`make fault-table` runs this module. A real operator replicates a source of the emulator over real HTTP. Time
-passes only while the task waits.
+`make fault-table` runs this module. A real operator replicates a source of the emulator over real HTTP, in
+virtual time. Virtual time passes only while the task waits.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "failure-modes.md"
 COMMAND = "make fault-table"
 
 TIMEOUT = 600  #: timeout of the task, in seconds
-MAX_ATTEMPTS = 300  #: more attempts than the timeout permits if each pause lasts a minute
+MAX_ATTEMPTS = 300  #: a number of attempts that the timeout does not permit if each pause lasts a minute
 
 QUICK = JobPlan(discovery_seconds=2, tap_seconds=4, target_seconds=2, prepare_seconds=2, load_seconds=2)
 ROWS = {"commits": 120, "issues": 0, "pulls": 7}
@@ -53,7 +53,7 @@ class Step:
     name: str
     request: str  #: regular expression that matches the method, path and query of the request
     first: int = 1  #: number of the first matching request that fails
-    is_done: bool = False  #: whether the request takes effect and only its response is lost
+    is_done: bool = False  #: whether Stitch processes the request, so that only the response is lost
     host: Any = "api"
 
 
@@ -86,7 +86,7 @@ class Cell:
     def outcome(self) -> str:
         if self.kind is None:
             return "succeeds"
-        if self.seconds > TIMEOUT * 3 / 4:  # no time was left for another pause
+        if self.seconds > TIMEOUT * 3 / 4:  # the task had no time left for another pause
             when = "at the timeout"
         else:
             when = "at once" if self.tries == 1 else "after 5 tries"
@@ -94,7 +94,7 @@ class Cell:
 
 
 class Trial:
-    """An emulator, a socket that can respond in its place, and a host that must not receive any secret."""
+    """An emulator, a socket that can respond instead of it, and a host that must not receive any secret."""
 
     def __init__(self, fault: Fault) -> None:
         self.fault = fault
@@ -150,7 +150,7 @@ class Trial:
     def strikes(self, url: str, step: Step, method: str) -> int | None:
         """Prepare the fault for the next request.
 
-        Return the port that must receive the request, or None if the emulator receives the request.
+        Return the port to which the request must be sent, or None if the emulator must receive the request.
         """
         if self.fault.answer is None:
             return self._ports["raw" if self.fault.strike else "refused"]
@@ -168,7 +168,7 @@ class Trial:
 
 @dataclass
 class FaultyTransport:
-    """The transport of requests to Stitch. The transport makes one kind of request fail."""
+    """A transport for requests to Stitch, which makes one kind of request fail."""
 
     trial: Trial
     step: Step
@@ -179,7 +179,7 @@ class FaultyTransport:
 
     @property
     def send(self) -> Callable[..., Any]:
-        """The function that replaces `HTTPAdapter.send`."""
+        """The function that replaces `HTTPAdapter.send` during the task."""
 
         def send(adapter: HTTPAdapter, request: Any, **options: Any) -> Any:
             if not self._strikes(request):
@@ -272,13 +272,13 @@ def _listening(converse: Callable[[socket.socket, bytes], None]) -> Iterator[int
 
 
 def _in_general_terms(message: str, stitch: StitchEmulator, client_id: int, source: int) -> str:
-    """Replace the values that differ between runs."""
+    """Replace the values that differ between runs of this module."""
     text = re.sub(rf"{client_id}\.{source}\.sync\.[0-9a-f-]+", "JOB", message)
     for ours, general in {
         stitch.url: "https://api.stitchdata.com",
         "log at 127.0.0.1": "log at HOST",
         "'127.0.0.1'": "'HOST'",
-        # A client that reads slowly reports the same failure in another way.
+        # If the client reads slowly, it reports the same failure with a different message.
         "(IncompleteRead)": "(Connection reset by peer)",
         str(client_id): "104857",
         str(source): "310442",
@@ -293,7 +293,7 @@ Row = tuple[Step, Cell, Cell]
 
 
 def rows_of(fault: Fault) -> list[Row]:
-    """Try a fault with each request. The fault first occurs once, and then permanently."""
+    """Try a fault with each request, first with a fault that occurs once, and then with a permanent fault."""
     with Trial(fault).set_up() as trial:
         return [
             (step, trial.try_out(step, lasts=False), trial.try_out(step, lasts=True))
@@ -303,9 +303,10 @@ def rows_of(fault: Fault) -> list[Row]:
 
 
 def section_of(fault: Fault, rows: list[Row]) -> str:
-    """Return the page's section on a fault.
+    """Return the page's section about a fault.
 
-    A table has one row per outcome with the requests that have this outcome. The messages follow the table.
+    The table in the section has one row for each outcome, with the requests that lead to this outcome. The
+    error messages follow the table.
     """
     messages: dict[str, int] = {}
     groups: dict[tuple[str, str], list[str]] = {}
@@ -331,7 +332,7 @@ def _as_code(message: str) -> str:
 
 
 def sections_in(page: str) -> dict[str, str]:
-    """Return the sections of the page, by the name of the fault."""
+    """Return the sections of the page, by name of the fault."""
     return {part.partition("\n")[0]: f"## {part}" for part in re.split(r"(?m)^## ", page)[1:]}
 
 

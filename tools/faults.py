@@ -1,4 +1,4 @@
-"""The faults of requests to Stitch that the table of failure modes contains."""
+"""The faults in the table of failure modes, which affect requests to Stitch."""
 
 from __future__ import annotations
 
@@ -19,17 +19,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """A way for a request to fail. If neither parameter is given, the connection is refused.
+    """A way in which a request fails. If neither `answer` nor `strike` is given, the connection is refused.
 
-    :param answer: returns the options of the emulator's `fail` method for the URL of a request.
-    :param strike: responds to the request on a plain socket, instead of the emulator.
+    :param answer: a function that returns options for the emulator's `fail` method, based on the URL of a
+        request.
+    :param strike: a function that responds to the request on a plain socket, instead of the emulator.
     """
 
     name: str
     answer: Callable[[str], dict[str, Any]] | None = None
     strike: Callable[[socket.socket, StitchEmulator], None] | None = None
-    is_silent: bool = False  #: whether there is no response, so that the client need not wait in real time
-    drips: bool = False  #: whether a second passes while the client reads a chunk of the body
+    is_silent: bool = False  #: whether no response arrives, so that no real time must pass
+    drips: bool = False  #: whether a second passes each time the client reads a chunk of the body
     precludes_work: bool = False  #: whether the fault shows that the request had no effect
 
 
@@ -52,7 +53,7 @@ def _drip(connection: socket.socket, _: StitchEmulator) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
     while True:  # the loop ends with an error when the client disconnects
         connection.sendall(b" ")
-        time.sleep(0.0003)  # pause, so that the client receives about one byte at a time
+        time.sleep(0.0003)  # pause, so that the client receives approximately one byte at a time
 
 
 ELSEWHERE = "http://127.0.0.1:{port}/elsewhere"  #: URL of a host that must never receive the token

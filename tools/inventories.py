@@ -1,8 +1,8 @@
-"""Write docs/inventories/: the names in Python's and Airflow's documentation that our pages link to.
+"""Write docs/inventories/, which contains the names in other projects' documentation that our pages link to.
 
-Sphinx reads an inventory to turn a name into a link. The published inventories are long, and a build of the
-documentation sends no requests. This module therefore contains the names that are needed. If the build
-reports a missing reference, add its name and run
+Sphinx reads an inventory to turn names into links. The published inventories of Python and Airflow are long,
+and a build of our documentation must not send requests. This module therefore contains all required names. If
+the build reports a missing reference, add its name to this module and run
 
     python -m tools.inventories
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "docs" / "inventories"
 
-# Role, page and anchor of each name. "$" stands for the name.
+# Role, page and anchor of each name in an inventory. "$" stands for the name.
 PYTHON = {
     "None": ("py:data", "library/constants.html#None"),
     "Exception": ("py:exception", "library/exceptions.html#$"),
@@ -60,8 +60,8 @@ def inventory(project: str, names: dict[str, tuple[str, str]]) -> bytes:
     """Return an inventory in version 2 of Sphinx's format: four lines of text and then compressed lines."""
     head = f"# Sphinx inventory version 2\n# Project: {project}\n# Version: \n"
     head += "# The remainder of this file is compressed using zlib.\n"
-    # A line contains the name, role, priority (1 is the default, -1 excludes the name from the search),
-    # place, and text of the link ("-" stands for the name).
+    # Each line contains the name, role, priority (1 by default, -1 to exclude the name from the search),
+    # place, and link text ("-" stands for the name).
     lines = [
         f"{name} {role} {-1 if role == 'std:doc' else 1} {place} -\n"
         for name, (role, place) in sorted(names.items())

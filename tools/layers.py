@@ -1,4 +1,4 @@
-"""Draw docs/images/layers.svg: the folders of the package in the order of their imports.
+"""Draw docs/images/layers.svg, which shows the folders of the package in the order of their imports.
 
 Each folder is above the folders that it imports. Folders side by side do not import each other. To draw the
 picture again, run
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "airflow_provider_stitch"
 DRAWING = ROOT / "docs" / "images" / "layers.svg"
 
-# Folders that are drawn with their contents. Each of the other folders is drawn as one box.
+# Folders to draw with their contents. All other folders are drawn as single boxes.
 EXPANDED = ("replication", "connect", "emulator")
 
 # Folders that are drawn beside all others. import-linter forbids imports between these folders and the
@@ -48,7 +48,7 @@ class ImportCycleError(Exception):
 
 @dataclass(frozen=True)
 class Layer:
-    """A folder or module, and the rows of its contents from top to bottom."""
+    """A folder or module, with its contents as rows from top to bottom."""
 
     name: str
     is_folder: bool
@@ -56,7 +56,7 @@ class Layer:
 
 
 def layers(package: Path = PACKAGE, expanded: Iterable[str] = EXPANDED) -> tuple[tuple[Layer, ...], ...]:
-    """Return the rows of a package from top to bottom.
+    """Return the contents of a package as rows from top to bottom.
 
     :param expanded: names of the folders to return with their contents.
     :raises ImportCycleError: if folders or modules import each other.
@@ -95,7 +95,7 @@ def _rows(folder: Path, imports: Mapping[str, set[str]], package: Path) -> tuple
 def _imports_by_module(package: Path) -> dict[str, set[str]]:
     """Return the dotted names that each module imports, by the module's dotted name.
 
-    Imports for type checking are included, because a reader follows these imports as well.
+    Imports for type checking are included, because readers also follow these imports.
     """
     return {
         _dotted_name(path, package): set(_imported_names(ast.parse(path.read_text(encoding="utf-8"))))
@@ -120,7 +120,7 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
 def _imports_between_children(
     folder: Path, imports: Mapping[str, set[str]], package: Path
 ) -> dict[str, set[str]]:
-    """Return the imports between the modules and subfolders of a folder, by the importing name."""
+    """Return the imports between the modules and subfolders of a folder, by name of the importer."""
     prefix = f"{_dotted_name(folder, package)}."
     names = {
         path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
@@ -131,19 +131,22 @@ def _imports_between_children(
     for module, imported in imports.items():
         if (child := _child(module, prefix)) in children:
             for name in (_child(each, prefix) for each in imported if each.startswith(prefix)):
-                # A name that is not a module is imported from `__init__`.
+                # If an imported name is not a module, it is imported from `__init__`.
                 found[child] |= {name} if name in children else of_init
             found[child].discard(child)
     return found
 
 
 def _child(dotted_name: str, prefix: str) -> str:
-    """Return the first part of a dotted name after the prefix, or an empty string."""
+    """Return the first part of a dotted name after the prefix, or an empty string for another prefix."""
     return dotted_name.removeprefix(prefix).split(".")[0] if dotted_name.startswith(prefix) else ""
 
 
 def _ordered(imports: Mapping[str, set[str]]) -> list[list[str]]:
-    """Return rows of names from top to bottom. A name is one row above the highest name that it imports."""
+    """Arrange names in rows, and return the rows from top to bottom.
+
+    Each name is one row above the highest name that it imports.
+    """
     in_progress: set[str] = set()
 
     @cache

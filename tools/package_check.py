@@ -22,7 +22,7 @@ LINKS = ("Documentation", "Source", "Changelog", "Issues")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the problems of the files in dist/. Return 0 if there are none."""
+    """Print the problems of the files in dist/. Return 0 if there are no problems."""
     parser = argparse.ArgumentParser(prog="python -m tools.package_check", description=__doc__)
     parser.add_argument("--release", action="store_true", help="also require [project.urls]")
     parser.add_argument("folder", nargs="?", type=Path, default=ROOT / "dist", help="default: dist/")
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def problems(folder: Path, *, release: bool) -> Iterator[str]:
-    """Yield a message for each problem of the wheel and the source archive in a folder."""
+    """Yield a message for each problem with the wheel and the source archive in a folder."""
     wheels, archives = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
     if len(wheels) != 1 or len(archives) != 1:
         yield f"{folder} must contain one wheel and one source archive. Build them with make package."
@@ -57,7 +57,7 @@ def problems(folder: Path, *, release: bool) -> Iterator[str]:
 
 
 def expected_in_wheel() -> set[str]:
-    """Return the files that a wheel must contain: the files of the package, and the example DAGs."""
+    """Return the files that a wheel must contain, which are the package and the example DAGs."""
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / PACKAGE).rglob("*.py")}
     examples = {f"{PACKAGE}/example_dags/{path.name}" for path in (ROOT / "example_dags").glob("*.py")}
     return modules | examples | {f"{PACKAGE}/py.typed"}

@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 
-#: Folders with files that are generated or installed.
+#: Names of folders with generated or installed files.
 SKIPPED_FOLDERS = frozenset({"_build", "__pycache__", ".venv"})
 
-#: A string with fewer words is regarded as a name or a key, not as a message.
+#: Minimum number of words in a message. A shorter string is regarded as a name or a key.
 MIN_MESSAGE_WORDS = 4
-#: A string with more lines is regarded as a script or a sample document.
+#: Maximum number of lines in a message. A longer string is regarded as a script or a sample document.
 MAX_MESSAGE_LINES = 3
 
 
 @dataclass(frozen=True)
 class Habit:
-    """A habit of writing, and what to write instead."""
+    """A habit of writing, with advice on what to write instead."""
 
     name: str
     pattern: re.Pattern[str]
@@ -49,14 +49,15 @@ class Habit:
 
 
 def _habit(name: str, pattern: str, instead: str) -> Habit:
-    # A phrase may contain a line break in place of any space.
+    # In a passage, a phrase may contain a line break instead of a space.
     return Habit(name, re.compile(pattern.replace(" ", r"\s"), re.MULTILINE), instead)
 
 
-# The start of a sentence: the start of a passage or line, or the place after a period, colon or semicolon.
+# Pattern for the start of a sentence, which is the start of a passage or line, or the place after a period,
+# colon or semicolon.
 _START = r"(?:^|(?<=[.:;!?] ))"
 
-# Things that are the subjects of sentences in this project. None of these things is a person.
+# Things that are often the subjects of sentences in this project, and are not persons.
 _THING = (
     r"(?:account|client|emulator|hook|job|list|log|operator|page|poller|process|request|sensor|source|stream|"
     r"task|trigger|triggerer|waiter|worker)s?"
@@ -98,7 +99,7 @@ HABITS = (
         r"\b[Ss]o (?:few|large|long|many|much|often)\b(?! (?:as|that)\b)",
         "this number of, up to n, n seconds",
     ),
-    # These adverbs are not used in today's technical English, or they add nothing to a sentence.
+    # These adverbs are rare in today's technical English, or add nothing to a sentence.
     _habit(
         "`anew`, `meanwhile`",
         r"\b(?:[Aa]new|[Mm]eanwhile|[Tt]hereby|[Ii]n vain|[Aa]ll the same|[Bb]y (?:itself|themselves)|"
@@ -136,7 +137,7 @@ HABITS = (
 
 @dataclass(frozen=True)
 class Passage:
-    """A text for human readers, and its place."""
+    """A text for human readers, with its file and line number."""
 
     path: Path
     line: int
@@ -211,7 +212,7 @@ def _page(path: Path) -> Iterator[Passage]:
 
 def _lines_outside_blocks(text: str) -> Iterator[tuple[int, str]]:
     """Yield the number and text of each line that is not blank and not in a code block or directive."""
-    fence = ""  # the fence of the block that contains the current line
+    fence = ""  # the fence of the code block that contains the current line
     for number, line in enumerate(text.splitlines(), 1):
         mark = re.match(r"\s*(`{3,}|:{3,})", line)
         if mark and (not fence or mark[1] == fence):
@@ -221,7 +222,7 @@ def _lines_outside_blocks(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _paragraphs(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[Passage]:
-    """Yield lines with consecutive numbers as one passage, so that sentences are complete."""
+    """Join lines with consecutive numbers into passages, so that sentences are complete."""
     first, texts = 0, list[str]()
     for number, text in lines:
         if texts and number != first + len(texts):
@@ -287,7 +288,7 @@ def _placeholder(code: re.Match[str]) -> str:
 
 
 def check(areas: Iterable[Area]) -> list[str]:
-    """Print the figure of each area, and return a message for each area that exceeds its limit."""
+    """Print the number of habits in each area, and return a message for each area that exceeds its limit."""
     messages = []
     for area in areas:
         found = count(area.paths)

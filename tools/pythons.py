@@ -17,7 +17,10 @@ UV = ROOT / ".tools" / "bin" / "uv"
 
 
 def main(arguments: list[str]) -> int:
-    """Run the tests on each version. Return 0 if the tests passed, or if no other Python is installed."""
+    """Run the tests on each version.
+
+    Return 0 if the tests passed, or if no other version of Python is installed.
+    """
     separator = arguments.index("--")
     versions, tests = arguments[:separator], arguments[separator + 1 :]
     failed = []
@@ -35,8 +38,8 @@ def main(arguments: list[str]) -> int:
 
 
 def find(version: str) -> str | None:
-    """Return the path of an interpreter that uv or pyenv has installed, or None."""
-    found = subprocess.run(  # noqa: S603 - the path of uv is in the checkout
+    """Return the path of an interpreter that uv or pyenv has installed, or None if there is none."""
+    found = subprocess.run(  # noqa: S603 - the path of uv is inside the checkout
         [UV, "python", "find", "--no-python-downloads", "--system", "--no-project", version],
         capture_output=True,
         text=True,

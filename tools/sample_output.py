@@ -1,4 +1,4 @@
-"""Compare the sample output in a page with the output of the page's commands."""
+"""Functions that compare the sample output in a page with the output of the page's commands."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 
 from tools.doc_blocks import blocks
 
-# Values that differ between runs. Job names and times are replaced before numbers, because job names and
-# times contain digits.
+# Patterns of values that differ between runs. Job names and times are replaced before numbers, because job
+# names and times contain digits.
 _VARIABLE = (
     (re.compile(r"\d+\.\d+\.sync\.[0-9a-f-]+"), "JOB"),
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?([+-]\d\d:?\d\d)?"), "TIME"),
@@ -26,12 +26,15 @@ def sample_output(page: str) -> list[str]:
 
 
 def missing_lines(sample: list[str], output: str, *, with_prefix: bool) -> list[str]:
-    """Return the lines of a sample that are missing in the output. The order of the lines must be the same.
+    """Return the lines of a sample that are missing in the output.
+
+    Lines in a different order are regarded as missing.
 
     Job names, times and line numbers may differ. A sample line that ends with `...` matches any line that
     starts with the same text.
 
-    :param with_prefix: whether to compare Airflow's prefix. If False, only the messages are compared.
+    :param with_prefix: whether to compare the prefix that Airflow adds to messages. If False, only the
+        messages are compared.
     """
     printed = [_comparable(line, with_prefix=with_prefix) for line in output.splitlines()]
     missing = []

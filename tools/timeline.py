@@ -1,7 +1,7 @@
-"""Draw docs/images/timeline.svg: a replication job, and what Stitch's API returns while it runs.
+"""Draw docs/images/timeline.svg, which shows a replication job and the responses of Stitch's API.
 
-The responses are from the emulator, and are requested every few seconds while its default job runs. To draw
-the picture again, run
+The responses are from the emulator. They are requested every few seconds while the emulator's default job
+runs. To draw the picture again, run
 
     python -m tools.timeline
 """
@@ -44,20 +44,20 @@ line { stroke: #7b8794; } circle { fill: #7b8794; }
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The responses of the API at a given second of the job."""
+    """The responses of the API in a given second of the job."""
 
     second: int
     listed: bool  #: whether the list of extractions contains the job
     has_log: bool
-    loaded: dict[str, float]  #: the second of the last load, by stream
+    loaded: dict[str, float]  #: the second of each stream's last load
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the drawing, with time spans and with marks at points in time."""
+    """A row in the drawing, with time spans and with marks at points in time."""
 
     name: str
-    spans: tuple[tuple[float, float, str, str], ...] = ()  #: start, end, text and kind of each span
+    spans: tuple[tuple[float, float, str, str], ...] = ()  #: start, end, text and kind of each time span
     marks: tuple[tuple[float, str], ...] = ()
 
 
