@@ -22,10 +22,7 @@ DEFAULT_SPEED = 60.0  #: default number of virtual seconds per real second
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the emulator until SIGINT or SIGTERM.
-
-    When the emulator has started, print its URL, credentials and sources as one line of JSON.
-    """
+    """Run the emulator until SIGINT or SIGTERM. After the start, print a JSON line with its settings."""
     options = _parser().parse_args(arguments)
     try:
         if options.scenario_schema:

@@ -243,19 +243,15 @@ class StitchEmulator(EmulatedAccount):
         :param method: the HTTP method of the requests. If None, requests with any method match.
         :param path_regex: a regular expression to search for in the path and query, as with ``re.search``.
             If None, requests for any path match.
-        :param times: the number of requests that fail. If None, all matching requests fail until the fault is
-            cancelled.
+        :param times: the number of requests that fail. If None, requests fail until the fault is cancelled.
         :param after_effect: whether Stitch processes the request before the response is lost or replaced.
         :param status: the status of the response.
         :param body: the body of the response, as bytes, a string or a JSON-serializable value.
         :param headers: the headers of the response.
-        :param delay: number of real seconds to wait before the response. If only a delay is set, Stitch's own
-            response follows. If the client disconnects during the delay, Stitch does not process the request
-            unless ``after_effect`` is set.
-        :param cut: whether to close the connection. Pass ``"mid-body"`` to close the connection after half of
-            the body.
-        :param garbage: a body that is not JSON, or True for a gateway's HTML page. With this parameter, the
-            default status is 200.
+        :param delay: real seconds before the response, which is Stitch's own response by default. If the
+            client disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
+        :param cut: whether to close the connection, or ``"mid-body"`` to close it after half of the body.
+        :param garbage: a non-JSON body, or True for a gateway's HTML page. The default status is then 200.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.
         :return: the fault. Its attribute ``hits`` is the number of failed requests, and its method

@@ -160,8 +160,7 @@ class JobStart(LineageTask):
 
         :param same_source_as: an object that contains the ids of the source and its account, which identify
             the source even after a renaming. If None, the task's argument `source` determines the source.
-        :param first_attempt_at: if an earlier try has sent a start request, the time just before that
-            request.
+        :param first_attempt_at: the time just before the start request of an earlier try, if any.
         """
         from airflow_provider_stitch.operators._job_result import start_result
         from airflow_provider_stitch.replication.jobs import SourceBusy
