@@ -139,7 +139,7 @@ def _candidates(sources: Sequence[Source], name: str) -> str:
 def _similarity(source: Source, name: str) -> float:
     """Return the similarity of a name to the source's names, from 0 to 1.
 
-    The similarity is the ratio of `difflib.SequenceMatcher`, ignoring case.
+    The similarity is computed with `difflib.SequenceMatcher`, ignoring case.
     """
     matcher = difflib.SequenceMatcher(b=name.casefold())
     ratios = []

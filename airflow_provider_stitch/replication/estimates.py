@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.rules.loading import LoadStatus
     from airflow_provider_stitch.replication.rules.observations import Observations
 
-# A job that started at least this many seconds before the first poll may already have ended.
+# If a job started at least this many seconds before the first poll, it may already have ended.
 LATE_START_SECONDS = 60.0
 
 # A missing log is requested again after this number of intervals between evenly spaced requests. With 30
@@ -39,8 +39,8 @@ LOG_RETRY_INTERVALS = 7.6
 REQUESTS_AFTER_EXTRACTION = 2
 REQUESTS_AFTER_LOG = 1
 
-# Watchers assume that the next load of a source follows within half an hour. A waiting task expects the end
-# of its phase much earlier, so the scheduler prefers the requests of waiting tasks.
+# Watchers assume that the next load of a source follows within half an hour. A waiting task usually expects
+# its phase to end much earlier, so the scheduler prefers requests for waiting tasks.
 NEXT_LOAD = DurationHistory(scale=1800.0, shape=1.0, weight=9.0)
 
 

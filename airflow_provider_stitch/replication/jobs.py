@@ -49,7 +49,7 @@ class SourceBusy:
     """
 
     running_at: datetime  #: when Stitch refused to start a job, by Stitch's clock
-    #: When the first start request without a response was sent, by Stitch's clock. None if every start
+    #: When the first start request that received no response was sent, by Stitch's clock. None if every start
     #: request had a response. A job that started at or after this time is treated as started by this task.
     first_attempt_at: datetime | None = None
 
@@ -130,8 +130,8 @@ def _not_started(source: Source, error: StitchError, *, may_run: bool) -> JobNot
     )
 
 
-# Maximum number of seconds for the poll before a stop request. Airflow 3 allows a killed task only 5 s in
-# total.
+# Maximum number of seconds for the poll before a stop request. In Airflow 3, a killed task has only 5 s in
+# total to stop.
 STOP_POLL_TIMEOUT = 2.0
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 # Seconds between two heartbeats of a task. The interval is longer if a large number of tasks are waiting.
 HEARTBEAT_INTERVAL = 600.0
 
-# If a heartbeat is late by more than this number of seconds, it reserves a new slot, because the heartbeats
-# of many other tasks may be late as well.
+# A heartbeat that is late by more than this number of seconds reserves a new slot, because the heartbeats of
+# many other tasks may also be late.
 HEARTBEAT_GRACE = 10.0
 
 
@@ -29,7 +29,7 @@ class ProgressLog:
     """Writes the progress of one wait to the task's log.
 
     To save memory, no method is a coroutine. Structlog inspects the frame of its caller, and a waiting
-    coroutine would keep the memory that this inspection allocates.
+    coroutine would keep the memory that the inspection allocates.
 
     :param log_info: a function that is called once with each line.
     :param log_warning: a function that is called once with each warning.
@@ -78,7 +78,7 @@ class ProgressLog:
             self.warn(line)
 
     def warn(self, line: str) -> None:
-        """Log a warning, unless this wait has logged it before."""
+        """Log a warning, unless the same wait has already logged the warning."""
         self._log_once(line, self._log_warning)
 
     def _log_once(self, line: str, log: Callable[[str], None]) -> None:

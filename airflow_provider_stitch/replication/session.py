@@ -46,7 +46,7 @@ class AccountSession:
         self.deadline = deadline
         self.time_limit = time_limit
         self._on_warning = on_warning
-        self.requests_sent = 0  #: number of status requests sent for this session
+        self.requests_sent = 0  #: number of status requests that were sent for the session
         self._has_waited_for_budget = False
         self._has_result = False
 
@@ -85,9 +85,9 @@ class AccountSession:
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
         """Return the time of a result, or the current time if there is no result, by Stitch's clock.
 
-        If a result contains no time, its age by this machine's clock is subtracted from the current time. The
-        current time is derived from Stitch's responses (see `StitchClient.stitch_time`). This machine's clock
-        is used only if no response has contained a time, either in its `Date` header or in a record.
+        If a result contains no time, the age of the result is subtracted from the current time. The current
+        time is derived from Stitch's responses (see `StitchClient.stitch_time`). This machine's clock is used
+        only if no response has contained a time, either in its `Date` header or in a record.
         """
         if result is not None and result.stitch_time is not None:
             return result.stitch_time

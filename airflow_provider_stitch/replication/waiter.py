@@ -196,11 +196,11 @@ class Waiter:
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
 
     def pause_after(self, requests: int) -> float:
-        """Return the number of seconds to pause after this number of requests.
+        """Return the number of seconds to pause after a number of requests.
 
-        With this pause, the process does not exceed its share of the budget. If the account's processes share
-        responses through Redis, a request serves all processes, so the share is the whole budget. This method
-        may read the budget's file.
+        The pause prevents the process from exceeding its share of the budget. If the account's processes
+        share responses through Redis, a request serves all processes, so the share is the whole budget. This
+        method may read the budget's file.
         """
         if self.session.client.known_client_id is None:
             return 0.0

@@ -110,8 +110,8 @@ class DestinationEndpoints(AccountEndpoints):
         :param properties: the settings of the destination. `get_destination_type` describes the properties of
             a destination type.
         :param name: the name of the destination. By default, Stitch derives a name from the type.
-        :param ignore_unmapped_sources: whether sources that have no destination should remain without a
-            destination. By default, Stitch assigns sources without a destination to the new destination.
+        :param ignore_unmapped_sources: whether sources without a destination should remain without one. By
+            default, Stitch assigns sources without a destination to the new destination.
         :raises LimitReached: if the account has as many destinations as its plan allows.
         :raises StitchBadRequest: if Stitch rejects the properties.
 

@@ -19,8 +19,8 @@ MAX_PAGES = 1000  #: maximum number of pages in a list; a longer list raises an 
 def read_all_pages(list_page: Callable[[int], Page[T]]) -> list[list[Page[T]]]:
     """Read all pages of a list, and read all pages again if the length of the list changed.
 
-    When the length of a list changes, records move between its pages. Return a list of pages for each pass
-    over the list.
+    When the length of a list changes, records move between its pages. Return the pages of each pass as a
+    list.
     """
     first = _all_pages(list_page)
     return [first] if len({page.total for page in first}) == 1 else [first, _all_pages(list_page)]

@@ -129,8 +129,8 @@ def _get(session: Session, url: str, request_line: str, timeout: float) -> reque
 def _iter_log(
     transport: Transport, request_line: str, response: requests.Response, should_abort: Callable[[], bool]
 ) -> Iterator[bytes]:
-    # Only a few logs are downloaded at the same time. The minimum rate prevents a slow download from blocking
-    # the other downloads.
+    # The number of concurrent downloads is limited. The minimum rate prevents a slow download from blocking
+    # other downloads.
     with report_as_log_error():
         yield from transport.iter_body(
             request_line,

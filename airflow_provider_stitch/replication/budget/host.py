@@ -15,10 +15,10 @@ HOSTS_RETENTION = 7 * 86_400.0
 """Seconds for which a host remembers the largest reported number of hosts; Redis omits idle hosts."""
 
 TRUSTED_AFTER = 86_400.0
-"""Seconds after which a host that uses Redis knows all other hosts, even if it is idle at times."""
+"""Seconds after which a host that uses Redis, even with idle periods, knows all other hosts."""
 
 RECENT_FRACTION = 0.25
-"""Fraction of `Allowance.silence` after which all other hosts know a new host.
+"""Fraction of `Allowance.silence` after which all other hosts are aware of a new host.
 
 A host that has used Redis within this fraction of `Allowance.silence` knows all hosts that joined earlier. A
 waiting task uses Redis every few seconds.
@@ -41,7 +41,7 @@ class HostState:
     joined_at: float  #: when this host first reached Redis
     reached_at: float  #: when this host last reached Redis
     away_since: float | None = None  #: when this host first noticed that Redis was unavailable
-    #: Whether requests of this host may be missing from the count in Redis. The budget file stores this value
+    #: Whether requests of this host may be missing from the count in Redis. The budget file stores the value
     #: as 0 or 1.
     sent_alone: bool = False
 

@@ -1,9 +1,9 @@
 """A rate limiter for several hosts that count the requests of one account together in Redis.
 
-While Redis cannot be reached, no task fails, and the hosts together still respect the limit. Without Redis,
-the hosts first send no requests for one window, and then each host may send an equal part of the allowed
-requests. The count in Redis does not include the requests that were sent while Redis was unavailable. When a
-host reaches Redis again, all hosts must therefore wait for one window.
+While Redis cannot be reached, no task fails, and the hosts together still respect the limit. After Redis
+becomes unavailable, the hosts send no requests for one window. Each host may then send an equal part of the
+allowed requests. The count in Redis does not include the requests that were sent while Redis was unavailable.
+When a host reaches Redis again, all hosts must therefore wait for one window.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ _log = logging.getLogger(__name__)
 
 
 class HostsRequestBudget(SharedRequestBudget):
-    """The status requests of one account, as counted in Redis for all hosts.
+    """A count, in Redis, of the status requests that all hosts send to one account.
 
-    Each request is also counted in this host's file and in this process. While Redis is unavailable, the
-    counts in the file and in the process limit the requests. If Redis loses its data, the count in the file
-    still includes the requests that this host has sent.
+    Each request is also counted in this host's file and in the memory of this process. While Redis is
+    unavailable, the counts in the file and in the process limit the requests. If Redis loses its data, the
+    count in the file still includes the requests that this host has sent.
     """
 
     def __init__(
@@ -198,9 +198,9 @@ class HostsRequestBudget(SharedRequestBudget):
             self._warn_of_outage(error)
 
     def _change_host(self, change: Callable[[HostState], HostState]) -> HostState:
-        """Change the state of this host in its file and in this process.
+        """Change the state of this host in the file and in the memory of this process.
 
-        Return the new state from the file. If the file cannot be used, return the new state in this process.
+        Return the new state from the file. If the file cannot be used, return the new state in memory.
         """
         self._own_state = change(self._own_state)
         return self._with_store(lambda: self._store.change_host(change)) or self._own_state

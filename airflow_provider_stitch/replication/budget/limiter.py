@@ -31,7 +31,7 @@ _log = logging.getLogger(__name__)
 
 
 class RequestBudget:
-    """The status requests of one account, as counted in this process.
+    """A count of the status requests that this process sends to one account.
 
     A request counts against the limit from the time at which it is sent until one window after its response.
     Stitch counts a request at some time after it is sent and before its response arrives. Regardless of the
@@ -67,7 +67,7 @@ class RequestBudget:
     def _own_window(self, hosts: int = 1) -> Window:
         """Return the window that contains only the requests of this process.
 
-        :param hosts: divide the limit by this number of hosts; see `available_in`.
+        :param hosts: number of hosts by which the limit is divided; see `available_in`.
         """
         with self._lock:
             return Window(self._available_in(hosts), float(max(1, self.limit // hosts)))
@@ -104,7 +104,7 @@ class RequestBudget:
 
 
 class SharedRequestBudget(RequestBudget):
-    """The status requests of one account, as counted in a file for all processes on this host.
+    """A count, in a file, of the status requests that all processes on this host send to one account.
 
     The requests of this process are also counted in memory. If the file cannot be used, no task fails, and
     this process still respects the limit. If the file has to be replaced, the count in memory remains.
@@ -149,7 +149,7 @@ class SharedRequestBudget(RequestBudget):
             return shared_wait
         with self._lock:
             self._in_flight += 1
-        self._has_warned = False  # the store works again, so log its next failure
+        self._has_warned = False  # the store works again, so the next failure will be logged
         return 0.0
 
     def release(self) -> None:

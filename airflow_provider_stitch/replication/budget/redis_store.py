@@ -4,8 +4,8 @@ Each call runs one Lua script, so the call is atomic. The script uses the time o
 the clocks of the hosts may differ. A call to Redis takes about 0.2 ms. The count of an account is stored in
 one hash, so that Redis cannot evict only a part of it.
 
-If Redis restarts or a different server replaces it, the whole count or its latest part may be lost. After
-such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The script
+If Redis restarts or is replaced with a different server, all of the count or its latest part may be lost.
+After such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The script
 therefore treats the count as uncertain, and allows no request for one window. The count is also uncertain if
 the server's clock was set back, or if a host has sent requests while it could not use Redis.
 """
@@ -140,7 +140,7 @@ class Reply:
     #: The reason why this run of the script found the count uncertain, as a key of `REASONS`. Empty if the
     #: script found no such reason.
     lost: str
-    hosts: int  #: number of hosts that used the count in the last window, including this host
+    hosts: int  #: number of hosts, including this host, that used Redis in the last window
     #: The process that sent each request, and the number of seconds for which the request still counts.
     requests: Sequence[tuple[str, float]]
 
@@ -205,7 +205,7 @@ class RedisStore:
         self._ids = (f"{process} {uuid.uuid4().hex[:8]}-{number}" for number in itertools.count(1))
 
     def window(self, host: str, limit: int, *, doubt: str = "") -> Reply:
-        """Return the requests that still count against the limit, from all hosts.
+        """Return the hosts' requests that still count against the limit.
 
         :param host: id of this host, from its budget file.
         :param doubt: a key of `REASONS` if the count may be wrong. If `doubt` is not empty, no host may send

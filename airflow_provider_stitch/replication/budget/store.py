@@ -86,7 +86,7 @@ class BudgetStore:
     def window(self, limit: int, hosts: int = 1) -> Window:
         """Return the times at which this host may send requests, and this process's share of the requests.
 
-        :param hosts: divide the limit by this number of hosts; see `available_in`.
+        :param hosts: number of hosts by which the limit is divided; see `available_in`.
         """
         return self._run(lambda db: self._window(db, limit, hosts))
 
@@ -298,7 +298,7 @@ def process_id(pid: int) -> str:
 
 
 def _clock_id() -> str:
-    """Return an id of the monotonic clock. Processes with the same clock id can compare their times.
+    """Return an id of the monotonic clock. Processes with the same clock id can compare each other's times.
 
     All processes and containers on a running kernel have the same monotonic clock. The clock never jumps, but
     it stops while the host sleeps. After a sleep, a request may therefore count for longer than necessary,

@@ -20,7 +20,7 @@ DEFAULT_LIMIT = 30
 """Number of requests that Stitch allows in a window."""
 
 MAX_IN_FLIGHT_SECONDS = 600.0
-"""Seconds after which a request without a response is treated as if it had received its response.
+"""Seconds after which a request without a response is treated as completed.
 
 If no response has arrived by then, the process that sent the request was probably killed. With the default
 timeout, a response from Stitch's API is complete within 3 minutes. The download of a log may take longer, but
@@ -50,7 +50,7 @@ class Window:
 class Allowance:
     """The requests that each of several hosts may send if the hosts cannot share a count.
 
-    If there is only one host, it may send all requests.
+    A single host may send all requests.
 
     :param limit: number of requests that all hosts together may send in a window.
     """
@@ -73,11 +73,11 @@ def available_in(
 
     :param counted_until: for each request that was sent, the time until which the request counts. More than
         `limit` requests may be counted if other processes have a higher limit.
-    :param hosts: divide the limit by this number of hosts, because they cannot share a count.
+    :param hosts: number of hosts by which the limit is divided, because the hosts cannot share a count.
     """
     allowed = Allowance(limit, hosts)
     if not allowed.burst:
-        return (WINDOW,)  # there are more hosts than requests, so this host must not send any
+        return (WINDOW,)  # there are more hosts than requests, so this host must not send requests
     latest = sorted(counted_until)[-allowed.limit :]
     times = _times_limited_by_burst(allowed, latest, now=now, blocked_until=blocked_until)
     for index, until in enumerate(latest, allowed.limit - len(latest)):

@@ -29,8 +29,8 @@ ISOLATED_AFTER = 5
 # After a failure, other requests are delayed by this fraction of the failed request's delay.
 SHARED_BACKOFF_RATIO = 0.75
 
-# An undocumented response may be truncated, or come from a proxy. A request fails only after this many
-# undocumented responses in a row.
+# An undocumented response may be truncated, or come from a proxy. A request fails only after this number of
+# consecutive undocumented responses.
 MAX_UNDOCUMENTED_RESPONSES = 5
 
 

@@ -35,7 +35,7 @@ def next_page_to_fetch(
 ) -> int | None:
     """Return the next page to fetch in a search, or None if the search is complete.
 
-    :param key: the sort key of the records. Several records may have this key.
+    :param key: the sort key of the wanted records. Several records may have this key.
     :param bounds: bounds of the pages that were fetched in this search.
     :param last_page: the number of pages, or None if it is unknown.
     :param last_known_page: number of the page on which a record with the key was found before.

@@ -52,7 +52,7 @@ may request the page as well.
 """
 
 MAX_TIME = 2**53
-"""A time that is later than all other times. Lua represents integers exactly up to this value."""
+"""A time that is later than all other times. Lua represents all integers up to this value exactly."""
 
 RETRY_INTERVAL = 5.0
 """Number of seconds after a failure before the Redis server is used again."""

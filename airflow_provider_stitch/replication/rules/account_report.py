@@ -26,7 +26,7 @@ MAX_STREAMS = 5  #: maximum number of streams in error per source in one message
 
 @dataclass(frozen=True, slots=True)
 class ListedLoad:
-    """A listed load, and the time of the response that contained it."""
+    """A listed load, and the time of the response that contained the load."""
 
     load: Load
     seen_at: datetime  #: time of the response, by Stitch's clock

@@ -235,5 +235,6 @@ def _state_of_loads(goal: Goal, statuses: Sequence[LoadStatus]) -> State:
     states = {status.state for status in statuses}
     if "in_error" in states and goal.phase == "loading":
         return "failed"
-    # A stream in error has finished the phase `preparation`, because Stitch has attempted to load it.
+    # A stream in error has finished the phase `preparation`, because Stitch has already attempted to load its
+    # rows.
     return "running" if "waiting" in states else "finished"

@@ -89,8 +89,8 @@ def matches_goal(goal: Goal, listed: Extraction) -> bool:
     # older than `running_at`.
     if goal.running_at is None or ended_at is None:
         return False
-    # Compare whole seconds, because Stitch truncates times. A short job may end in the second in which it
-    # was seen running.
+    # Compare whole seconds, because Stitch truncates times. A short job may end in the same second in which
+    # Stitch reported it as running.
     seen_at = whole_seconds(goal.running_at)
     return ended_at >= seen_at and (started_at is None or whole_seconds(started_at) <= seen_at)
 
@@ -101,7 +101,7 @@ def exact_start_time(listed: Extraction) -> datetime | None:
 
 
 def is_too_old_to_run(goal: Goal, now: datetime) -> bool:
-    """Return whether the goal's job started so long ago that it cannot be running.
+    """Return whether the goal's job is too old to be running.
 
     :param now: the current time, by Stitch's clock.
     """
@@ -161,7 +161,7 @@ def _evaluate_listed(goal: Goal, listed: Extraction, observations: Observations)
     if _is_complete(exits) and failure_cause(exits) is None:
         return replace(status, state="finished", structure_synced=True)
     # The log is needed only for the error message. If one request for the log has failed, report the error
-    # without it.
+    # without the log.
     if observations.log is None and not observations.incomplete_log_times:
         return replace(status, needs_log=True)
     failure = _failure(goal, listed.job_name, failure_cause(exits), observations.log)
@@ -232,7 +232,7 @@ def _unknown_outcome(goal: Goal, job_name: str, later: Extraction | None) -> Job
 def _ended_unidentified(goal: Goal, running_at: datetime, later: Extraction) -> ExtractionStatus:
     """Return the status of a job that ended before its name was known.
 
-    Without the name, the job's log cannot be requested.
+    The log of such a job cannot be requested.
     """
     failure = JobOutcomeUnknown(
         f"Extraction of source {goal.source_name} ({goal.source_id}): the outcome of the job that was "

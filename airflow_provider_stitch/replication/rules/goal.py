@@ -100,7 +100,7 @@ class Goal:
 
 
 def job_start_time(job_name: str) -> datetime | None:
-    """Return a job's start time from the version-1 UUID in its name, or None if it contains no such UUID."""
+    """Return a job's start time from the UUID in its name, or None if there is no version-1 UUID."""
     try:
         return JobName.parse(job_name).start_time
     except InvalidArgument:  # the job name has an undocumented form

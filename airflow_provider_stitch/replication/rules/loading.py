@@ -30,8 +30,8 @@ PERSISTENT_ERROR_POLLS = 2  # minimum number of polls, after the first, that sho
 # Minimum time between the first and the last poll that show the error.
 MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)
 
-# Maximum time between the end of a job and the last load of its rows. If the next job starts after this time,
-# all rows of the previous job are assumed to be loaded.
+# Maximum time from the end of a job to the last load of the job's rows. If the next job starts later, all
+# rows of the previous job are assumed to be loaded.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
 # Maximum settle period. The time between two batches of a stream is about five minutes, or longer if the
@@ -60,7 +60,7 @@ class LoadStatus:
 
     @property
     def is_assumed_loaded(self) -> bool:
-        """Whether the stream is assumed to be loaded, although its load is older than its last batch."""
+        """Whether the stream is assumed to be loaded, although its last load is older than its last batch."""
         return (
             self.state == "loaded"
             and self.loaded_at is not None
@@ -79,8 +79,8 @@ def may_overlap_previous_job(observations: Observations, started_at: datetime) -
 def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
     """Return how long a load must remain unchanged before it is accepted as the stream's last load.
 
-    The time between two loads is similar to the time between their batches. Half of `load_settle` is added to
-    the longest gap between two batches, because the duration of loads varies.
+    The time between two loads is similar to the time between the batches that they contain. Half of
+    `load_settle` is added to the longest gap between two batches, because the duration of loads varies.
     """
     if not rules.load_settle:
         return rules.load_settle
@@ -165,7 +165,7 @@ def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadS
         status = _error_status(expected, listed, history, context)
         if status is not None:
             return status
-    # After the quiet period, a load that may contain the last batch is assumed to contain it.
+    # After the quiet period, a load that may contain the last batch is assumed to contain that batch.
     earliest = expected.last_batch_not_before
     may_contain_batch = (
         loaded_at is not None and earliest is not None and loaded_at >= whole_seconds(earliest)

@@ -33,7 +33,7 @@ def load_names(stream: Stream) -> tuple[str, ...]:
     """Return the names that a stream's load may have in the list, the most likely first.
 
     With the option `include_schemas_in_destination_stream_name`, the name of the destination's table is
-    `<schema>__<table>`. Stitch does not document the name of the load with this option.
+    `<schema>__<table>`. Stitch does not document the name of a load if this option is enabled.
     """
     with_schema = (f"{stream.schema_name}__{stream.stream_name}",) if stream.schema_name else ()
     return (*with_schema, stream.stream_name)
@@ -72,7 +72,7 @@ class StreamNames:
         return ()
 
     def find_all(self, name: str) -> tuple[Stream, ...]:
-        """Return all selected streams that may have this name in a log.
+        """Return all selected streams that may appear under a name in a log.
 
         If no selected stream matches, return the deselected streams that may have the name.
         """
