@@ -31,7 +31,7 @@ class DagRun:
         self._state = ""
 
     def trigger(self) -> None:
-        """Start the run."""
+        """Start the DAG run."""
         self._deadline.wait_until(
             lambda: self._api.trigger(self._dag_id, RUN_ID), f"Airflow to accept a run of {self._dag_id}"
         )

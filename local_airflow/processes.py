@@ -192,8 +192,8 @@ class LocalAirflow:
     ) -> subprocess.Popen[bytes]:
         environment = self._environment
         # Most processes exit if SQLite blocks them for longer than this timeout. The default of 5 s is too
-        # short on a busy machine. The API server uses the default, because two of its sessions can block each
-        # other until the timeout.
+        # short on a busy machine. The API server uses the default timeout, because two sessions of the API
+        # server can block each other until the timeout.
         if name not in API_SERVER:
             environment = {SQL_CONNECTION: f"sqlite:///{self.home}/airflow.db?timeout=60", **environment}
         if has_own_home:

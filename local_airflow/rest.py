@@ -114,7 +114,7 @@ class AirflowApi:
         self._call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
 
     def xcom(self, dag_id: str, run_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Return an XCom of a task. The default is the return value of the task."""
+        """Return an XCom of a task, which is the task's return value by default."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/xcomEntries/{key}"
         return self._call("GET", path)["value"]
 

@@ -15,7 +15,7 @@ FOLD_MARKS = ("::group::", "::endgroup::")
 
 
 class TaskLog:
-    """Follows the log files of a task's first try.
+    """A reader that follows the log files of a task's first try.
 
     :param folder: the folder of the task's logs, which may not exist yet.
     """

@@ -67,8 +67,8 @@ class SimulatedAccount:
         self._extractions = [
             self._extraction(number, self._previous_job(number)) for number in range(sources)
         ]
-        # Loads are sorted by stream name and then by source. This is the first sort order that Stitch
-        # documents.
+        # Loads are sorted by stream name and then by source. Stitch documents two sort orders, and this is
+        # the first.
         self._loads = [_load(source.name, stream, -86_400.0) for stream in STREAMS for source in self.sources]
         #: Times of the requests that count against the rate limit.
         self.limited_request_times: list[float] = []

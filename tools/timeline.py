@@ -1,7 +1,7 @@
 """Draw docs/images/timeline.svg, which shows a replication job and the responses of Stitch's API.
 
-The responses are from the emulator. They are requested every few seconds while the emulator's default job
-runs. To draw the picture again, run
+This module requests the responses from the emulator every few seconds while the emulator's default job runs.
+To draw the picture again, run
 
     python -m tools.timeline
 """

@@ -1,4 +1,6 @@
-"""The mixin for all operators and sensors. It contains the hook, the waits, and the link to the source.
+"""The mixin for all operators and sensors.
+
+The mixin contains the hook, the waits, and the link to the source.
 
 This module is imported at every parse of a DAG file that uses an operator of this package. To keep parsing
 fast, modules that call Stitch are imported only when a task runs.
@@ -182,7 +184,7 @@ class StitchTask:
     def skip_without_rows(self, context: Context, outcome: Outcome, result: dict[str, Any]) -> None:
         """Skip the task if its job had no new rows.
 
-        The XCom is written first, because a skipped task returns no value.
+        This method writes the XCom before it raises the exception, because a skipped task returns no value.
 
         :raises AirflowSkipException: if the job's log proves that the job had no new rows.
         """

@@ -68,7 +68,8 @@ def _emulator(options: argparse.Namespace) -> StitchEmulator:
 
     :raises ValueError: if the scenario is invalid.
     """
-    # These modules are not imported at the top, because they require the ``emulator`` extra.
+    # The following modules require the ``emulator`` extra, so they are not imported at the top of this
+    # module.
     from airflow_provider_stitch.emulator import StitchEmulator, load_scenario  # noqa: PLC0415
 
     given = {"access_token": options.access_token, "client_id": options.client_id, "speed": options.speed}
@@ -80,7 +81,8 @@ def _emulator(options: argparse.Namespace) -> StitchEmulator:
 
 
 def _print_scenario_schema() -> None:
-    # These modules are not imported at the top, because they require the ``emulator`` extra.
+    # The following modules require the ``emulator`` extra, so they are not imported at the top of this
+    # module.
     from airflow_provider_stitch.emulator import Scenario  # noqa: PLC0415
     from airflow_provider_stitch.emulator.scenario_schema import scenario_schema  # noqa: PLC0415
 

@@ -47,8 +47,8 @@ class StitchEmulator(EmulatedAccount):
     :param partner_id: the id of the partner that can create accounts. The default is a random id.
     :param partner_secret: the partner's secret. The default is a random secret.
     :param state_file: a file that stores the complete state, except faults and recorded requests. If an
-        emulator is killed, a new emulator with the same file continues from the stored state. Its virtual
-        clock includes the time between the two emulators. If the state file already exists, all other
+        emulator is killed, a new emulator with the same file continues from the stored state. The virtual
+        clock of the new emulator includes the time in between. If the state file already exists, all other
         arguments except ``speed``, ``host`` and ``port`` are ignored. The emulator writes the file for every
         request, so accounts should be small.
     """
@@ -251,7 +251,8 @@ class StitchEmulator(EmulatedAccount):
         :param delay: real seconds before the response, which is Stitch's own response by default. If the
             client disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
         :param cut: whether to close the connection, or ``"mid-body"`` to close it after half of the body.
-        :param garbage: a non-JSON body, or True for a gateway's HTML page. The default status is then 200.
+        :param garbage: a non-JSON body, or True for a gateway's HTML page. In this case, the default status
+            is 200.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.
         :return: the fault. Its attribute ``hits`` is the number of failed requests, and its method

@@ -160,7 +160,7 @@ class Scenario:
     features: Features = field(default_factory=Features)  #: features of the account's pricing plan
     quirks: Quirks = field(default_factory=Quirks)  #: behavior that Stitch does not document
     enforce_limit: bool = False  #: whether requests above the limit of 30 requests in 10 minutes return 429
-    #: Virtual seconds per real second. The default is 60 on the command line and 1 in Python.
+    #: Virtual seconds per real second. The default speed is 60 on the command line and 1 in Python.
     speed: float | None = None
     start: datetime | None = None  #: initial virtual time; if null, the current real time
     access_token: str | None = None  #: access token of the account; if null, a random token

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 _NAMES = {bool: "true or false", str: "a string", datetime: "a time such as 2026-08-17T06:00:00Z"}
-_MAX_SHOWN = 60  #: maximum number of characters of an invalid value in a message
+_MAX_SHOWN = 60  #: maximum number of characters that a message quotes from an invalid value
 
 
 class ValueReader:

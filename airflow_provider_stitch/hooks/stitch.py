@@ -35,8 +35,8 @@ class StitchHook(BaseHook):
     client ID from Stitch. Without a host, the hook uses Stitch's public address. The connection can have the
     following extras:
 
-    - `request_timeout`: timeout of each request in seconds. The default is 30.
-    - `requests_per_10_minutes`: limit for status requests. The default is 30.
+    - `request_timeout`: timeout of each request in seconds (30 by default).
+    - `requests_per_10_minutes`: maximum number of status requests in 10 minutes (30 by default).
     - `redis_conn_id`: id of a Redis connection, with which several hosts share the request budget.
     - `partner_id` and `partner_secret`: credentials of a Stitch partner, which are required to create
       accounts (see `partner`).

@@ -142,7 +142,7 @@ class TokenStorage:
         except StitchError as error:
             reason = str(error)
         if reason is not None:
-            # This error is raised outside of the except clause, because the original error may contain the
+            # Raise the new error outside of the except clause, because the original error may contain the
             # token.
             raise StitchConfigurationError(
                 f"{_account(account_id)} has a token that could not be stored as connection {self._conn_id}, "

@@ -40,8 +40,8 @@ class StitchAttachAccountOperator(StitchTokenOperator):
         ID from a source or destination. (templated)
     :param base_url: base URL of Stitch's API. If None, the task uses Stitch's public address or, if `code` is
         set, the host of the connection `stitch_conn_id`.
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The host of this
-        connection is the address of the server. Its login and password belong to a user who may create
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection's host
+        is the address of the server. The connection's login and password belong to a user who may create
         connections. Plain HTTP requires the extra `allow_http`.
     :param store: a function that writes a connection to a place that Airflow reads. The arguments of the
         function are the connection's id and the connection as JSON. The task first writes a probe, whose id

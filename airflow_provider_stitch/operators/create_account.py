@@ -20,8 +20,8 @@ class StitchTokenOperator(StitchSetupOperator):
     """Base class of operators that store the token of an account as an Airflow connection.
 
     :param connection_id: id of the connection. (templated)
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The host of this
-        connection is the address of the server. Its login and password belong to a user who may create
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection's host
+        is the address of the server. The connection's login and password belong to a user who may create
         connections. Only tasks on Airflow 3 use this argument.
     :param store: a function that writes a connection to a place that Airflow reads. The arguments of the
         function are the connection's id and the connection as JSON. The task first writes a probe, whose id
@@ -102,8 +102,8 @@ class StitchCreateAccountOperator(StitchTokenOperator):
     :param region: the region where Stitch processes the data: `us-east-1` or `eu-central-1`. The region
         cannot be changed later. (templated)
     :param connection_id: id of the Airflow connection for the new account. (templated)
-    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The host of this
-        connection is the address of the server. Its login and password belong to a user who may create
+    :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection's host
+        is the address of the server. The connection's login and password belong to a user who may create
         connections. Plain HTTP requires the extra `allow_http`.
     :param store: a function that writes a connection to a place that Airflow reads. The arguments of the
         function are the connection's id and the connection as JSON. The task first writes a probe, whose id

@@ -46,7 +46,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         rendered when the task runs, and Airflow neither shows nor stores the results.
     :param send_credentials: send the credentials in every run, which starts a connection check. If False, the
         task cannot detect new credentials, because Stitch does not return the stored credentials.
-    :param destination: id or name of the destination. The argument is required if the account has several
+    :param destination: id or name of the destination. This argument is required if the account has several
         destinations. (templated)
     :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.replication.outcome import Outcome
     from airflow_provider_stitch.replication.rules.goal import Goal
 
-# Stitch terminates an extraction after 24 hours. The remaining two hours are for the loads.
+# Stitch terminates an extraction after 24 hours. The timeout leaves two more hours for the loads.
 DEFAULT_TIMEOUT = timedelta(hours=26)
 
 # Seconds after which a task with `if_running="queue"` tries again to start its job, even if Stitch does not
@@ -84,7 +84,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param poll_interval: minimum number of seconds between two polls. If None, the task polls as often as the
         account's limit of 30 status requests in 10 minutes permits. The task polls less often if other tasks
         share this limit.
-    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
+        default_deferrable`.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
     :param emit_assets: after loading, update the source's asset (`stitch_source`) and the assets of streams

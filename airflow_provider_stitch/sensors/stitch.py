@@ -256,7 +256,8 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
         (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
+        default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -278,7 +279,8 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
         default is the end of the run's data interval, or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
+        default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -300,7 +302,8 @@ class StitchExtractionSensor(_StitchPhaseSensor):
         default is the end of the run's data interval, or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
+        default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -325,7 +328,8 @@ class StitchPreparationSensor(_StitchPhaseSensor):
         list or comma-separated names. If None, the task waits for all streams that had rows. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
+        default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -366,7 +370,8 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         writes its XCom before it is skipped.
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. By default, Airflow's `[operators] default_deferrable` is used.
+    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
+        default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is

@@ -202,7 +202,7 @@ class Announcer:
 
 
 class LoadStreamProducer(SharedStreamProducer):
-    """Polls the account of a connection, on behalf of all watchers of the connection in this triggerer.
+    """Polls an account on behalf of all watchers that use the same connection in this triggerer.
 
     :param stitch_conn_id: id of the Airflow connection.
     """

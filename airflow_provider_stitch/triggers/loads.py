@@ -32,7 +32,7 @@ MIN_POLL_INTERVAL = 1.0  #: seconds
 
 
 class StitchLoadTrigger(BaseEventTrigger):
-    """Announces each load of a stream, or of all streams of a source, as an event of the watched asset.
+    """Announces each load of one stream, or of every stream in a source, as an event of the watched asset.
 
     Use this trigger through `stitch_stream(..., watch=True)` or `stitch_source(..., watch=True)`.
 
@@ -46,7 +46,7 @@ class StitchLoadTrigger(BaseEventTrigger):
     account fail, the trigger does not end. Instead, the trigger waits and then reads the connection again.
 
     :param source: the source's `name`.
-    :param stream: the stream's name. If None, loads of all streams of the source are announced.
+    :param stream: the stream's name. If None, the loads of all streams in the source are announced.
     :param stitch_conn_id: id of the Airflow connection.
     :param poll_interval: minimum number of seconds between two polls that no waiting task needs. With the
         default of 60, watchers use at most 10 of the account's 30 status requests in 10 minutes.

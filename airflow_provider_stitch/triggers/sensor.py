@@ -193,9 +193,9 @@ def _airflow2_context(task_instance: Any) -> Mapping[str, Any]:
 class _TemplateTaskInstance:
     """The attributes of a task instance that templates may use.
 
-    By default, Airflow's `xcom_pull` requests the XComs of all instances that a mapped task may have, and the
-    triggerer never responds to this request. By default, the `xcom_pull` of this class assumes that the task
-    is not mapped.
+    By default, Airflow's `xcom_pull` requests the XComs of all instances of a mapped task, and the triggerer
+    never responds to such a request. By default, the `xcom_pull` of this class assumes that the task is not
+    mapped.
     """
 
     def __init__(self, task_instance: Any) -> None:

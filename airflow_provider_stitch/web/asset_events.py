@@ -94,7 +94,7 @@ def _find_assets(connection_id: str, load: PostLoad, session: Session) -> Sequen
     found = session.scalars(select(AssetModel.id).where(AssetModel.uri == uri, is_active)).all()
     if found:
         return found
-    # The URIs of all assets of this connection start with this prefix.
+    # This prefix is common to the URIs of all assets that belong to the connection.
     prefix = source_uri(connection_id, "x").removesuffix("x")
     query = select(AssetModel.id, AssetModel.uri).where(
         AssetModel.uri.startswith(prefix, autoescape=True), is_active

@@ -27,8 +27,8 @@ TICK = 0.002  #: seconds between two checks of the event loop
 MIN_STALL = 0.003  #: minimum duration of a recorded stall, in seconds
 STACK_AFTER = 0.03  #: seconds after which the stack of a stalled event loop is recorded
 STACK_DEPTH = 8
-OLDEST_GENERATION = len(gc.get_threshold()) - 1  #: a collection of this generation visits all objects
-TASK_NAME_PREFIX = "benchmark/"  #: prefix of the names of the asyncio tasks that run this DAG's triggers
+OLDEST_GENERATION = len(gc.get_threshold()) - 1  #: a garbage collection of this generation visits all objects
+TASK_NAME_PREFIX = "benchmark/"  #: prefix of the names of asyncio tasks that run the DAG's triggers
 
 
 class Probe(BaseTrigger):
@@ -188,7 +188,7 @@ class StallRecorder:
 def _innermost_frames(frame: FrameType | None) -> list[str]:
     """Return the file and line of the innermost frames, outermost first.
 
-    Source lines are not included, because they would take memory.
+    The source lines of the frames are not included, because they would need memory.
     """
     places: list[str] = []
     while frame is not None and len(places) < STACK_DEPTH:

@@ -31,10 +31,10 @@ if TYPE_CHECKING:
 
 WORKERS = Path(__file__).parent / "workers"
 
-MANY = 1000  #: number of triggers of this provider
+MANY = 1000  #: number of this provider's triggers
 
-# One of every ONE_LOADING_IN triggers waits for loading, and all others wait for extraction. The value is
-# high, because each wait for loading needs a rate-limited request for a log.
+# One of every ONE_LOADING_IN triggers waits for loading, and all others wait for extraction. Few triggers
+# wait for loading, because each such wait needs a rate-limited request for a log.
 ONE_LOADING_IN = 50
 
 SPEED = 15.0  #: speed of the clocks when all of the many triggers are waiting, as a multiple of real time

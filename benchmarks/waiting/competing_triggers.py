@@ -27,7 +27,7 @@ POLL_INTERVAL = 15.0  #: seconds between two polls of another provider; this pro
 def stitch_trigger(
     connection_id: str, account: dict[str, Any], number: int, job: datetime | str, *, loading: bool = False
 ) -> StoredTrigger:
-    """Return the trigger of a sensor of this provider.
+    """Return the trigger of one of this provider's sensors.
 
     :param account: the result of `set_up` in `workers/local_stitch.py`.
     :param number: the number of the source in the account.

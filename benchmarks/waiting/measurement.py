@@ -157,7 +157,7 @@ def _collections(samples: Iterable[dict[str, Any]]) -> Collections:
 def longest_stall(samples: list[dict[str, Any]], start: float, end: float) -> Stall:
     """Return the longest stall between two times (epoch).
 
-    Only the seconds that the triggerer itself caused are compared.
+    Stalls are compared by the seconds that the triggerer itself caused.
     """
     stalls = (
         Stall(

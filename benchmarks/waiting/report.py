@@ -157,7 +157,7 @@ def _ending_lines(endings: JobEndings) -> Iterator[Line]:
 
 
 def providers_table(providers: list[Measurement]) -> Table:
-    """Return the table that compares the providers. This provider is in the first row."""
+    """Return the table that compares the providers. The first row of the table contains this provider."""
     title = f"{providers[0].count} tasks of each provider wait"
     table = Table(title=title, title_justify="left")
     table.add_column("Provider")

@@ -114,7 +114,7 @@ class EmulatedAccount(SourceControl, JobControl):
             (excluded.discard if allowed else excluded.add)(type)
 
     def limit_destinations(self, number: int) -> None:
-        """Set how many destinations the account's pricing plan includes. The default is 3."""
+        """Set how many destinations the account's pricing plan includes. The default number is 3."""
         with self._state.locked():
             self._account.pricing_plan.max_destinations = number
 
@@ -164,7 +164,7 @@ class EmulatedAccount(SourceControl, JobControl):
     # Rate limit
 
     def enforce_limit(self, enforced: bool = True) -> None:  # noqa: FBT001, FBT002
-        """Set whether requests that exceed the rate limit of 30 requests in 10 minutes return 429.
+        """Set whether a request that exceeds the rate limit of 30 requests in 10 minutes returns a 429 error.
 
         By default, the rate limit is not enforced, because Stitch does not enforce it.
         """

@@ -1,7 +1,7 @@
 """One Stitch account: its sources, destinations, jobs, loads, schedules and notifications.
 
-This module does not depend on HTTP. Callers must hold the lock of the emulator's state and pass the current
-time. Callers must call :meth:`Account.catch_up` before any other method, to run all due events.
+The model of the account does not depend on HTTP. Callers must hold the lock of the emulator's state and pass
+the current time. Callers must call :meth:`Account.catch_up` before any other method, to run all due events.
 """
 
 from __future__ import annotations

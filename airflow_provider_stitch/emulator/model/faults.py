@@ -68,7 +68,7 @@ class Fault:
     def prevents_processing(self) -> bool:
         """Return whether the fault prevents Stitch from processing the request.
 
-        This property ignores ``after_effect``, with which Stitch processes the request in any case.
+        This property does not consider ``after_effect``, with which Stitch always processes the request.
         """
         return self.replaces_response or self.cut is True
 

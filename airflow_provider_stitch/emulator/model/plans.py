@@ -112,7 +112,7 @@ class LogPlan:
     tap_counter_form: CounterForm = "sentence"
     target_counter_form: CounterForm = "json"  #: the format of the target's row counters
     requests_per_batch: int = 1  #: number of requests for each batch
-    retries: int = 0  #: number of retries of the last request of each batch
+    retries: int = 0  #: number of retries of the last request in each batch
     #: Seconds from the serialization of a batch to its request, which has to wait for an earlier request.
     serialized_ahead: float = 0.0
     #: Whether the runner crashes at the end of the job. If True, a traceback replaces the target's last line
@@ -139,7 +139,7 @@ class LogPlan:
 MAX_RETRIES_OF_VERSION_1 = 7
 MAX_RETRIES = 4
 
-#: The last known release of each version of ``target-stitch``.
+#: The last known release for each version of ``target-stitch``.
 _RELEASES: Mapping[str, str] = {
     "1.8": "1.8.1",
     "2.0": "2.0.5",

@@ -38,7 +38,7 @@ class Quirks:
     load_names: Literal["target", "destination", "source"] = "target"
     #: Whether a batch that contains only a version message updates ``last_batch_loaded_at``.
     load_version_messages: bool = False
-    #: The sort order of loads. Stitch's documentation mentions both sort orders.
+    #: The sort order of the loads that the API lists. Stitch's documentation mentions both sort orders.
     loads_order: Literal["stream_name", "stream_id"] = "stream_name"
     #: The field of an extraction that contains the name of the tap. Stitch's samples use ``source_type``, but
     #: its field table uses ``tap_name``.

@@ -29,7 +29,7 @@ class _LogKey(NamedTuple):
     expires_at: datetime
 
 
-#: The attributes that a state file contains. Faults and recorded requests are not saved.
+#: Names of the attributes that a state file contains. Faults and recorded requests are not saved.
 _PERSISTED = ("quirks", "partner", "ids", "accounts", "limits", "outbox", "_tokens", "_log_keys")
 
 

@@ -151,7 +151,7 @@ class Server:
 def _bind(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio disables Nagle's algorithm only if the socket's protocol is given. Otherwise, the body of a
-    # response is delayed by 40 ms, because it waits for the client's delayed acknowledgement of the headers.
+    # response is delayed by 40 ms, until the client's delayed acknowledgement of the headers arrives.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -78,7 +78,7 @@ def add_deferred(run_id: str, first: int, triggers: list[tuple[str, dict[str, An
 
 
 def count_deferred(run_id: str) -> int:
-    """Return the number of deferred tasks of a run."""
+    """Return the number of deferred tasks in a run."""
     with create_session() as session:
         is_deferred = TaskInstance.state == TaskInstanceState.DEFERRED
         query = select(func.count()).select_from(TaskInstance)

@@ -177,7 +177,7 @@ def check_source_type(name: str, planned: Container[str]) -> None:
     """Check that a source type is known. An unknown type is probably misspelled.
 
     :param planned: additional source types that a test has planned.
-    :raises ValueError: if the type is unknown.
+    :raises ValueError: if the source type is unknown.
     """
     if not isinstance(name, str):
         raise ValueError(f"The type of a source must be a string such as platform.github, not {name!r}.")

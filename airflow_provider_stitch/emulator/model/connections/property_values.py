@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.emulator.model.connections.connector_types import Property
     from airflow_provider_stitch.emulator.model.quirks import Quirks
 
-#: Pattern of the names of secret properties. If the name of an undocumented property matches this pattern,
-#: the value of the property is not returned.
+#: Pattern that matches the names of secret properties. If the name of an undocumented property matches this
+#: pattern, the value of the property is not returned.
 _SECRET = re.compile("pass|token|secret|key|credential|private", re.IGNORECASE)
 _ADDRESSES = ("ipv4", "ipv6", "hostname")
 

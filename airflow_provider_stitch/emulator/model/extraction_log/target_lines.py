@@ -155,7 +155,7 @@ def _batch_lines(
 def _retry_lines(batch: Batch, at: datetime, release: tuple[int, int, int]) -> Iterator[Line]:
     """Yield the log lines about retries, which occur after 1, 2, 4, ... seconds.
 
-    These lines do not contain the stream name.
+    The lines about retries do not contain the stream name.
     """
     for number in range(batch.retries):
         wait = 2**number

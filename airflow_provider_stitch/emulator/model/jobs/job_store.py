@@ -72,7 +72,7 @@ class SourceJobs:
 
 
 class JobStore:
-    """The jobs of all sources of an account.
+    """All jobs in an account.
 
     :param sources: the account's sources by id. The account adds new sources to the same dict.
     :param can_start: a function that returns whether Stitch would start a job of a source.
@@ -122,7 +122,7 @@ class JobStore:
         """Add a plan for one future job of a source. Jobs use these plans in the order of the calls."""
         self.for_source(source.id).planned.append(_with_keys(source, plan))
 
-    # Start and stop
+    # Starting and stopping jobs
 
     def start(self, source_id: int, now: datetime) -> Job:
         """Start a job in the same way as ``POST /v4/sources/{source_id}/sync``.
@@ -141,7 +141,8 @@ class JobStore:
             message = f"Did not create job for {ids} because one already exists"
             raise ApiError(200, {"error": {"type": "already_running", "message": message}})
         if not self._can_start(source, now):
-            # Stitch does not document this error. The text is from an unpublished draft of the documentation.
+            # Stitch does not document this error. The error's text is from an unpublished draft of the
+            # documentation.
             raise ApiError(400, {"error": {"type": "generic", "message": f"Could not create job for {ids}"}})
         return self.add(source, now, "api")
 
@@ -199,7 +200,7 @@ class JobStore:
     # The list of extractions
 
     def page(self, now: datetime, first: int, count: int) -> tuple[list[dict[str, Any]], int]:
-        """Return up to ``count`` records of the list of extractions, and the total number of records.
+        """Return up to ``count`` records from the list of extractions, and the total number of records.
 
         The list contains the last completed job of each source, ordered by source id. Paused and deleted
         sources are included.

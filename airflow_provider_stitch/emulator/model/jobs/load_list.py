@@ -37,7 +37,7 @@ class _Row:
 
 
 class LoadList:
-    """The loads of all streams of one account.
+    """The loads of all streams in one account.
 
     :param on_load: a function to call with each loaded batch and its load time.
     """
@@ -49,7 +49,7 @@ class LoadList:
         self._quirks = quirks
         self._on_load = on_load
         self._rows: dict[int, _Row] = {}  # the list entry of each stream, by stream id
-        self._sorted: list[_SortKey] | None = None  # sort keys, whose last item is the stream id
+        self._sorted: list[_SortKey] | None = None  # sort keys that end with the stream id
         self._sort_order = ("", "")
         self._new: list[_Row] = []  # listed entries that are not yet in `_sorted`
 
@@ -91,7 +91,7 @@ class LoadList:
         self._sorted = None
 
     def page(self, client_id: int, now: datetime, first: int, count: int) -> tuple[list[Any], int]:
-        """Return up to ``count`` records of the list, and the total number of records.
+        """Return up to ``count`` records from the list, and the total number of records.
 
         The caller must call ``Account.catch_up(now)`` first.
         """

@@ -38,7 +38,7 @@ def array(items: Schema, **more: Any) -> Schema:
 
 
 def choice(*values: str) -> Schema:
-    """Return the schema of an enumeration of strings."""
+    """Return the schema for an enumeration of strings."""
     return {"type": "string", "enum": list(values)}
 
 
@@ -53,12 +53,12 @@ def closed_object(required: Mapping[str, Schema], optional: Mapping[str, Schema]
 
 
 def ref(name: str) -> Schema:
-    """Return a reference to one of the ``COMPONENTS``."""
+    """Return a reference to a schema in ``COMPONENTS``."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
 def page_of(name: str) -> Schema:
-    """Return the schema of one page of a list of objects."""
+    """Return the schema for one page in a list of objects."""
     links = closed_object({}, {"next": TEXT, "previous": TEXT})
     return closed_object(
         {"data": array(ref(name), maxItems=100), "page": INTEGER, "total": INTEGER, "links": links}
