@@ -39,7 +39,7 @@ COMPONENTS = {
     **({} if IS_AIRFLOW_2 else {"dag-processor": ["dag-processor"]}),  # part of the scheduler in Airflow 2
 }
 
-# Only the CeleryExecutor has workers. `start_component` starts them.
+# Only the CeleryExecutor has workers. `start_component` starts the workers.
 WORKER = "worker"
 WORKERS = {WORKER: ["celery", "worker", "--skip-serve-logs", "--concurrency", "8"]}
 

@@ -278,7 +278,7 @@ def _in_general_terms(message: str, stitch: StitchEmulator, client_id: int, sour
         stitch.url: "https://api.stitchdata.com",
         "log at 127.0.0.1": "log at HOST",
         "'127.0.0.1'": "'HOST'",
-        # If the client reads slowly, it reports the same failure with a different message.
+        # A slow client reports the same failure with a different message.
         "(IncompleteRead)": "(Connection reset by peer)",
         str(client_id): "104857",
         str(source): "310442",

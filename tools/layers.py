@@ -43,7 +43,7 @@ text { font: 12px sans-serif; fill: #1b2430; text-anchor: middle; }
 
 
 class ImportCycleError(Exception):
-    """Some modules import each other, so they cannot be put in order."""
+    """Some modules import each other, so no order of the modules exists."""
 
 
 @dataclass(frozen=True)

@@ -72,8 +72,8 @@ HABITS = (
         rf"|\b(?:all|many|others|those|{_THING}) who\b|{_START}Who\b(?![^.?]*\?)",
         "name the object that acts: the task, the poller, Stitch",
     ),
-    # A log contains a line, and a response has a status, but they do not speak. "Tell Airflow ..." is an
-    # instruction.
+    # Logs contain lines and responses have a status, but logs and responses do not speak. "Tell Airflow ..."
+    # is an instruction.
     _habit(
         "things that `tell`",
         r"\b(?:[Tt]old|[Tt]ells?|[Tt]elling)\b(?! (?:Airflow|Stitch)\b)",

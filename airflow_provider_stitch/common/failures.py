@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def fail_without_retry() -> Iterator[None]:
-    """If a retry cannot fix a StitchError, replace it with an error that Airflow does not retry."""
+    """Replace StitchErrors that a retry cannot fix with errors that Airflow does not retry."""
     try:
         yield
     except StitchError as error:

@@ -181,8 +181,8 @@ class StitchEmulator(EmulatedAccount):
     def connection_json(self, account: EmulatedAccount | None = None) -> str:
         """Return the Airflow connection to an account as JSON, for an ``AIRFLOW_CONN_...`` variable.
 
-        The connection allows ``speed`` times as many requests as Stitch, because the client limits its
-        requests per 10 real minutes, not virtual minutes.
+        The connection allows ``speed`` times as many requests as Stitch, because clients limit their requests
+        per 10 real minutes instead of virtual minutes.
         """
         shown = account or self
         limit = max(REQUESTS_PER_WINDOW, round(REQUESTS_PER_WINDOW * self.speed))
@@ -251,8 +251,7 @@ class StitchEmulator(EmulatedAccount):
         :param delay: real seconds before the response, which is Stitch's own response by default. If the
             client disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
         :param cut: whether to close the connection, or ``"mid-body"`` to close it after half of the body.
-        :param garbage: a non-JSON body, or True for a gateway's HTML page. In this case, the default status
-            is 200.
+        :param garbage: a non-JSON body, or True for a gateway's HTML page. The status is 200 by default.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.
         :return: the fault. Its attribute ``hits`` is the number of failed requests, and its method

@@ -22,8 +22,8 @@ class StateFile:
     """A file with the pickled state of an emulator.
 
     The state is saved after each possible change, before the response is sent. Only the package version that
-    wrote the file can read it. As with any pickle, a user who can write the file can run code in the process
-    that reads the file.
+    wrote a state file can read the file. As with any pickle, a user who can write the file can run code in
+    the process that reads the file.
 
     :param path: the path of the file. The first :meth:`save` creates the file.
     """
@@ -38,7 +38,7 @@ class StateFile:
         """
         if not self._path.exists():
             return None
-        # The file is trusted, because it belongs to the user.
+        # The state file is trusted, because the file belongs to the user.
         saved: _Snapshot = pickle.loads(self._path.read_bytes())  # noqa: S301
         elapsed = timedelta(seconds=(time.time() - saved.real_time) * speed)
         return EmulatorState.restore(Clock(saved.virtual_time + elapsed, speed), saved.exported)

@@ -84,7 +84,7 @@ class StitchHook(BaseHook):
         return self.get_connection(self.stitch_conn_id)
 
     def has_changed(self) -> bool:
-        """Return whether the connection has changed since the client was created, for example its token.
+        """Return whether the connection, for example its token, has changed since the creation of the client.
 
         If the connection has been deleted, return False.
         """

@@ -179,7 +179,7 @@ class JobStart(LineageTask):
             return self._handle_running_job(context, source, started, deadline)
         goal = self._job_goal(source, started.job_name, started.started_at)
         self._own_job = goal
-        if self._killed:  # the task was killed before it knew the job's name
+        if self._killed:  # the task was killed before Stitch returned the job's name
             self.on_kill()
         self._save_job(context, goal)
         url = self.push_source_link(context, goal.client_id, goal.source_id)

@@ -82,7 +82,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
 
     @contextmanager
     def _name_time_limit(self) -> Iterator[None]:
-        """If a request was retried until the time limit, add the name of the limit to its error."""
+        """If a request was retried until the time limit, add the name of the time limit to the error."""
         from airflow_provider_stitch.connect.errors import StitchError
         from airflow_provider_stitch.replication.polling.backoff import is_transient, with_time_limit
 

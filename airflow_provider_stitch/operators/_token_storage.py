@@ -59,7 +59,7 @@ class TokenStorage:
         self._fields = {"conn_type": CONN_TYPE, "description": description, "host": base_url}
 
     def prepare(self) -> None:
-        """Make sure that a token can be stored, and reserve the connection if it does not exist.
+        """Make sure that a token can be stored. If the connection does not exist, reserve the connection.
 
         This method does not change or delete an existing connection.
 

@@ -111,7 +111,7 @@ class StitchCheckAccountOperator(StitchSetupOperator):
             )
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Read the state of the account, write it to XCom, and fail or skip if there are problems."""
+        """Read the state of the account and write it to XCom. Fail or skip the task if there are problems."""
         from airflow.providers.common.compat.sdk import AirflowSkipException
 
         from airflow_provider_stitch.connect.errors import AccountHasProblems, InvalidArgument

@@ -80,8 +80,8 @@ class StitchCreateAccountOperator(StitchTokenOperator):
 
     Stitch shows the token only once, and the task does not write the token to XCom or to the log. To use the
     new account in other tasks, set their `stitch_conn_id` to the id of the new connection. If the connection
-    already exists and has a token, the task does not create an account. Before the task creates the account,
-    it makes sure that it can store the token:
+    already exists and has a token, the task does not create an account. Before creating the account, the task
+    makes sure that the token can be stored:
 
     - On Airflow 2, the task writes the connection to Airflow's database.
     - On Airflow 3, tasks cannot access the database. If `airflow_api_conn_id` is set, the task writes the

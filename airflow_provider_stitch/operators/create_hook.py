@@ -21,7 +21,7 @@ class StitchCreateHookOperator(StitchSetupOperator):
     so only the URL can contain a secret. For this reason, Airflow neither shows nor stores the URL.
 
     If two tasks create the same hook at the same time, one task deletes its hook. If the hook exists but is
-    disabled, the task does not enable it and logs a warning.
+    disabled, the task logs a warning and does not enable the hook.
 
     The XCom is a dict: `hook_id`, `destination_id`, `client_id`, `created` (bool) and `enabled` (bool).
 

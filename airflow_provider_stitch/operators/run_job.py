@@ -77,15 +77,14 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
         assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
-        that the job had no new rows. If `streams` is set, only these streams are checked. The task
-        writes its XCom before it is skipped. Requires `wait_for="loading"`.
+        that the job had no new rows. If `streams` is set, only these streams are checked. Before the skip,
+        the task writes its XCom. Requires `wait_for="loading"`.
     :param timeout: maximum time to wait, in seconds or as a timedelta. A timeout does not stop the job.
         (templated)
     :param poll_interval: minimum number of seconds between two polls. If None, the task polls as often as the
         account's limit of 30 status requests in 10 minutes permits. The task polls less often if other tasks
         share this limit.
-    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
-        default_deferrable`.
+    :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
     :param emit_assets: after loading, update the source's asset (`stitch_source`) and the assets of streams

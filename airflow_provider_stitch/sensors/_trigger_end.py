@@ -37,8 +37,8 @@ def end_options(sensor: Any) -> TaskEndOptions | None:
 
 
 def _has_listeners() -> bool:
-    # When Airflow imports a DAG file, it checks the same listener manager. If Airflow has listeners, it
-    # rejects a task with end_from_trigger=True.
+    # When Airflow imports a DAG file, Airflow checks the same listener manager. If there are listeners,
+    # Airflow rejects tasks with end_from_trigger=True.
     from airflow.listeners.listener import get_listener_manager
 
     return bool(get_listener_manager().has_listeners)

@@ -134,7 +134,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         with self._handle_failures():
             outcome = outcome_of(event)
             if event["resume_state"]["is_execution_timeout"]:
-                outcome.raise_for_error()  # Airflow retries this error and its own execution_timeout
+                outcome.raise_for_error()  # Airflow also retries after an execution_timeout
             return self._result(context, outcome)
 
     # --- Poking in a worker -----------------------------------------------------------------------------
@@ -256,8 +256,7 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
         (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
-        default_deferrable`.
+    :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -279,8 +278,7 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
         default is the end of the run's data interval, or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
-        default_deferrable`.
+    :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -302,8 +300,7 @@ class StitchExtractionSensor(_StitchPhaseSensor):
         default is the end of the run's data interval, or else the time when the run was queued. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
-        default_deferrable`.
+    :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -328,8 +325,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
         list or comma-separated names. If None, the task waits for all streams that had rows. (templated)
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
-        default_deferrable`.
+    :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
@@ -343,7 +339,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     def __init__(self, *, streams: Sequence[str] | str | None = None, **kwargs: Any) -> None:
         from airflow_provider_stitch.replication.rules.arguments import is_template, parse_streams
 
-        # Set `streams` first, because the base class may store it for a start in the triggerer.
+        # Set `streams` first, because the base class may store `streams` for a start in the triggerer.
         self.streams = streams if is_template(streams) else parse_streams(streams)
         super().__init__(**kwargs)
 
@@ -366,12 +362,11 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
         assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
-        that the job had no new rows. If `streams` is set, only these streams are checked. The task
-        writes its XCom before it is skipped.
+        that the job had no new rows. If `streams` is set, only these streams are checked. Before the skip,
+        the task writes its XCom.
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
-    :param deferrable: wait in the triggerer. The default is Airflow's setting `[operators]
-        default_deferrable`.
+    :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is

@@ -35,7 +35,7 @@ async def is_still_deferred(trigger: BaseTrigger, job_name: str) -> bool:
     """Return whether the trigger's task still needs this job, according to Airflow's database.
 
     A task no longer needs its job if a user has marked the task as failed or successful, or has cleared or
-    deleted the task. The task still needs its job if
+    deleted the task. The task still needs its job in the following cases:
 
     - the triggerer is stopping,
     - another triggerer has taken over the trigger (in this case, Airflow 3.3 also calls `on_kill`), or
@@ -90,8 +90,8 @@ async def _check(trigger: BaseTrigger, job_name: str) -> tuple[bool, str | None]
     states = list(response.task_states.get(task.run_id, {}).values())
     if not states:
         return False, None  # a user has deleted the task
-    # A cleared task may already be deferred again in its next try. When a try starts, Airflow deletes the
-    # task's XComs. The job name in XCom therefore shows whether this is the same try.
+    # A task that was cleared may already be deferred again in its next try. When a try starts, Airflow
+    # deletes the task's XComs. The job name in XCom therefore shows whether this is the same try.
     key = {"dag_id": task.dag_id, "run_id": task.run_id, "task_id": task.task_id, "map_index": task.map_index}
     saved_job_name = await sync_to_async(xcom.XCom.get_one)(key=JOB_NAME_KEY, **key)
     return saved_job_name == job_name, None if states[0] is None else str(states[0])

@@ -24,7 +24,7 @@ def end_event(
     """Return the event that ends the task the way a worker would, or None if the task needs a worker.
 
     If a task fails in the triggerer and has retries left, Airflow always applies its own rule for retries. If
-    a task has retries left, only a worker can fail it without a retry.
+    a task has retries left, only a worker can fail the task without a retry.
 
     :param retries: whether this version of Airflow retries tasks that failed in the triggerer.
     """

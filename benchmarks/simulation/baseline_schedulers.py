@@ -1,9 +1,9 @@
 """Fixed schedules, which choose the next request by a simple rule.
 
-In some simulations, they replace the provider's scheduler. A fixed schedule receives the same arguments as
-the scheduler: the possible requests with the waiters' completion estimates, and the state of the request
-budget. Like the scheduler, a fixed schedule first sends the requests that are due. A fixed schedule uses the
-whole budget while any task is waiting.
+In some simulations, a fixed schedule replaces the provider's scheduler. A fixed schedule receives the same
+arguments as the scheduler: the possible requests with the waiters' completion estimates, and the state of the
+request budget. Like the scheduler, a fixed schedule first sends the requests that are due. A fixed schedule
+uses the whole budget while any task is waiting.
 """
 
 from __future__ import annotations

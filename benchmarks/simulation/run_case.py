@@ -51,7 +51,7 @@ class Case:
 class CaseResult:
     """The result of one case with one scheduler."""
 
-    #: Seconds from the end of each phase until its waiting task detected the end, in ascending order.
+    #: Delays in seconds until waiting tasks detected the end of their phases, in ascending order.
     delays: list[float]
     busiest_window: int  #: highest number of rate-limited requests in any 10 minutes
 

@@ -1,4 +1,7 @@
-"""Triggers that do nothing. Their CPU time and memory are the baseline for other triggers."""
+"""Triggers that do nothing.
+
+The CPU time and memory of idle triggers are the baseline for all other triggers.
+"""
 
 from __future__ import annotations
 

@@ -122,7 +122,10 @@ def measure(triggerer: Triggerer, subject: Subject, steady_seconds: float, speed
 
 
 def _add(triggerer: Triggerer, subject: Subject, first: int, end: int) -> float:
-    """Add some triggers, wait until they run, and return the time (epoch) when they were in the database."""
+    """Add some triggers and wait until all of them run.
+
+    Return the time (epoch) when the triggers were in the database.
+    """
     added_at = triggerer.add(subject.triggers[first:end])
     what = f"{end} triggers of {subject.name} to run"
     triggerer.wait_until(lambda: triggerer.samples()[-1]["waiting"] == end, what, START_TIMEOUT)

@@ -35,7 +35,7 @@ class JobControl(AccountControl):
     # Jobs
 
     def plan_next_job(self, source_id: int, plan: JobPlan) -> None:
-        """Plan the next job for a source. If this method is called again, it plans the job after that."""
+        """Plan the next job for a source. Each further call plans one more job."""
         with self._source(source_id) as (source, _):
             self._account.jobs.plan_next(source, plan)
 

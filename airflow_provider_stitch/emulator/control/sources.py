@@ -141,7 +141,7 @@ class SourceControl(AccountControl):
                 source.paused_at = now
 
     def unpause_source(self, source_id: int) -> None:
-        """Unpause a source, even if Stitch itself has paused it."""
+        """Unpause a source, even if Stitch itself has paused the source."""
         with self._source(source_id) as (source, now):
             source.paused_at = source.system_paused_at = None
             source.updated_at = now
@@ -216,7 +216,7 @@ class SourceControl(AccountControl):
     def delete_destination(self, destination_id: int) -> None:
         """Delete a destination in the same way as a user.
 
-        Stitch then pauses the sources that load into it.
+        Stitch then pauses the sources that load into this destination.
         """
         with self._state.locked() as now:
             known = {destination.id: destination for destination in self._account.active_destinations()}

@@ -75,7 +75,7 @@ def _map_unmapped_sources(account: Account, destination_id: int) -> None:
 
 
 def add_default_destination(account: Account, now: datetime) -> None:
-    """Add the initial destination of an account, as if it had been checked and connected 30 days ago."""
+    """Add the initial destination of an account, as if the destination had been connected 30 days ago."""
     created_at = now - timedelta(days=30)
     properties = {"database": "staging", "host": "pg.acme.example", "port": "5432", "username": "stitch"}
     destination = create_destination(

@@ -32,7 +32,7 @@ _ISO = re.compile(
 
 
 def parse_time(text: str) -> datetime:
-    """Parse an ISO 8601 time from a request. If the time has no time zone, it is interpreted as UTC.
+    """Parse an ISO 8601 time from a request. A time without a time zone is interpreted as UTC.
 
     :raises ValueError: if the text is not an ISO 8601 time.
     """

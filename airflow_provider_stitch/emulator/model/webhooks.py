@@ -77,7 +77,7 @@ class Outbox:
         return min((at for at, _ in self._waiting), default=None)
 
     def record_attempt(self, webhook: Webhook, attempt: WebhookAttempt, retry_after: float) -> None:
-        """Record the result of an attempt, and schedule a retry if it failed.
+        """Record the result of a delivery attempt, and schedule a retry if the attempt failed.
 
         :param retry_after: virtual seconds until the retry.
         """

@@ -91,7 +91,7 @@ def _log_failure(delivery: asyncio.Task[None]) -> None:
 
 
 class Server:
-    """A server for the application. The server also delivers webhooks until it is stopped."""
+    """A server for the application. Until the server is stopped, it also delivers webhooks."""
 
     def __init__(self, app: EmulatorApp, delivery: WebhookDelivery, host: str, port: int) -> None:
         self._app = app

@@ -29,7 +29,8 @@ from airflow_provider_stitch.operators._connections.stored import ReservationLos
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-#: Seconds to wait until Airflow finds a new connection. A secrets backend may need some time to return it.
+#: Seconds to wait until Airflow finds a new connection. A secrets backend may need some time before it
+#: returns a new connection.
 LOOKUP_TIMEOUT = 60.0
 
 HOW_TO = (

@@ -175,7 +175,10 @@ class JobStore:
         )
 
     def _after_job(self, source: Source, job: Job, _now: datetime) -> None:
-        """Add the streams that a job has discovered. Stitch shows them only after the end of the job."""
+        """Add the streams that a job has discovered.
+
+        Stitch shows these streams only after the end of the job.
+        """
         if job.timeline.discovery and job.timeline.discovery.exit_status == 0:
             self._on_discovery(source)
 
