@@ -56,7 +56,7 @@ class LoadedTable:
 
 @dataclass(frozen=True)
 class Lineage:
-    """The tables that a job has loaded. This object contains no secrets and can be pickled."""
+    """The tables that a job has loaded. The lineage contains no secrets and can be pickled."""
 
     job_name: str
     client_id: int

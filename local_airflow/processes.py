@@ -39,7 +39,7 @@ COMPONENTS = {
     **({} if IS_AIRFLOW_2 else {"dag-processor": ["dag-processor"]}),  # part of the scheduler in Airflow 2
 }
 
-# Only the CeleryExecutor has workers. `start_component` starts the workers.
+# An installation has workers only with the CeleryExecutor. `start_component` starts the workers.
 WORKER = "worker"
 WORKERS = {WORKER: ["celery", "worker", "--skip-serve-logs", "--concurrency", "8"]}
 
@@ -48,7 +48,7 @@ SQL_CONNECTION = "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"
 MIGRATION = "db migrate"
 """Name of the only component that is expected to exit on its own."""
 
-# Seconds between SIGTERM and SIGKILL.
+# Number of seconds from SIGTERM to SIGKILL.
 STOP_TIMEOUT = 6.0
 
 
@@ -191,9 +191,9 @@ class LocalAirflow:
         self, name: str, arguments: Sequence[str], *, has_own_home: bool = False
     ) -> subprocess.Popen[bytes]:
         environment = self._environment
-        # Most processes exit if SQLite blocks them for longer than this timeout. The default of 5 s is too
-        # short on a busy machine. The API server uses the default timeout, because two sessions of the API
-        # server can block each other until the timeout.
+        # Most processes exit if SQLite blocks them for longer than the timeout of the connection. The default
+        # of 5 s is too short on a busy machine. The API server uses the default timeout, because two sessions
+        # of the API server can block each other until the timeout.
         if name not in API_SERVER:
             environment = {SQL_CONNECTION: f"sqlite:///{self.home}/airflow.db?timeout=60", **environment}
         if has_own_home:

@@ -15,7 +15,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 POLL_INTERVAL = 0.5  #: default number of seconds between two checks of a condition
 
 
-class LocalAirflowFailed(Exception):  # noqa: N818 - the name describes what happened
+class LocalAirflowFailed(Exception):  # noqa: N818 - the name of the exception describes what happened
     """The local Airflow cannot continue.
 
     `log_end` contains the last lines of the log that shows the cause.

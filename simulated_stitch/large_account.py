@@ -67,7 +67,7 @@ class LargeAccount:
     #: an exception, a request for the source's streams raises this exception.
     sources: Mapping[str, Sequence[Stream] | Exception] = field(default_factory=dict)
     requests_per_10_minutes: int = 30
-    before_each: Callable[[], None] = lambda: None  #: called before each response
+    before_each: Callable[[], None] = lambda: None  #: function to call before each response
 
     base_url = "https://stitch.example"
     client_id = known_client_id = 104857

@@ -37,7 +37,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, max_seconds: float = WEEK) -> None:
         self._time_selector = _TimeSelector(max_seconds)
-        #: Duration of the current call in virtual seconds. The called function sets this duration.
+        #: Duration of the current call in virtual seconds. The called function sets the duration.
         self.latency = 0.0
         super().__init__(self._time_selector)
 

@@ -79,7 +79,7 @@ class Cell:
     kind: str | None  #: class name of the error, or None if the task succeeded
     message: str
     tries: int  #: number of attempts to send the request that failed
-    seconds: float  #: duration of the task
+    seconds: float  #: duration of the task in seconds
     jobs: int  #: number of jobs that Stitch started for this task
 
     @property

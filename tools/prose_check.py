@@ -73,13 +73,13 @@ HABITS = (
         "name the object that acts: the task, the poller, Stitch",
     ),
     # Logs contain lines and responses have a status, but logs and responses do not speak. "Tell Airflow ..."
-    # is an instruction.
+    # is an instruction, and is allowed.
     _habit(
         "things that `tell`",
         r"\b(?:[Tt]old|[Tt]ells?|[Tt]elling)\b(?! (?:Airflow|Stitch)\b)",
         "contains, returns, reports, records, logs",
     ),
-    # Long relative clauses force a reader to go back to the noun. Two sentences are easier to read.
+    # Long relative clauses force a reader to go back to the noun. Two shorter sentences are easier to read.
     _habit(
         "`of which`, `whose`",
         r"\b(?:about|at|by|for|from|in|of|on|to|with) (?:which|whom)\b|\b[Ww]hose\b",
@@ -87,7 +87,8 @@ HABITS = (
     ),
     # A sentence like `Of two streams of one name ...` has its topic before its subject.
     _habit("fronted `Of`", rf"{_START}Of (?!course\b)", "if two streams share a name ..."),
-    # A sentence like `What fails alone must not ...` has a clause as its subject. Questions are fine.
+    # A sentence like `What fails alone must not ...` has a clause as its subject. Questions with such words
+    # are fine.
     _habit(
         "a clause as subject",
         rf"{_START}(?:What|Whatever|Whichever) (?![^.?]*\?)",

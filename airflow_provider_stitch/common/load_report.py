@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 # Maximum time for reading the lineage, as a fraction of `execution_timeout`. When a task stops waiting, up to
-# 10 % of its `execution_timeout` remains. At most half of this remaining time is used to read the lineage.
+# 10 % of its `execution_timeout` remains. At most half of the remaining time is used to read the lineage.
 EXECUTION_TIMEOUT_SHARE = 0.05
 
 

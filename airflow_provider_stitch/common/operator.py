@@ -224,7 +224,7 @@ def outcome_of(event: dict[str, Any]) -> Outcome:
             goal=event["goal"],
             result=event["result"],
             error=event["error"],
-            extraction_ended=event.get("extraction_ended", False),  # missing in events from earlier versions
+            extraction_ended=event.get("extraction_ended", False),  # missing in earlier versions
             assumes_no_rows=event.get("assumes_no_rows", False),
         )
     except (KeyError, TypeError) as error:

@@ -128,7 +128,7 @@ class StitchEmulator(EmulatedAccount):
         """The base URL of the host that serves logs."""
         return self._app.log_url
 
-    # Accounts and connections
+    # Accounts, partners and Airflow connections
 
     def add_account(self, client_id: int | None = None, access_token: str | None = None) -> EmulatedAccount:
         """Add another account with a destination.
@@ -148,7 +148,7 @@ class StitchEmulator(EmulatedAccount):
             return list(self._state.accounts)
 
     def account(self, client_id: int) -> EmulatedAccount:
-        """Return the account with this client ID. The account may have been created through the API.
+        """Return the account with the given client ID. The account may have been created through the API.
 
         :raises ValueError: if the account does not exist.
         """
@@ -247,7 +247,7 @@ class StitchEmulator(EmulatedAccount):
         :param after_effect: whether Stitch processes the request before the response is lost or replaced.
         :param status: the status of the response.
         :param body: the body of the response, as bytes, a string or a JSON-serializable value.
-        :param headers: the headers of the response.
+        :param headers: the HTTP headers of the response.
         :param delay: real seconds before the response, which is Stitch's own response by default. If the
             client disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
         :param cut: whether to close the connection, or ``"mid-body"`` to close it after half of the body.

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator import StitchEmulator
 
-#: Virtual seconds per real second. At this speed, an extraction of 150 s and its loads take half a real
-#: second.
+#: Number of virtual seconds per real second. At this speed, an extraction of 150 s and its loads take half a
+#: real second.
 SPEED = 600.0
 
 

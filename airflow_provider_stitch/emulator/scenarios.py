@@ -36,7 +36,7 @@ class LoadOutage:
 
     stream: str  #: the stream's `tap_stream_id`
     message: str = "establish a connection to your data warehouse"  #: error message of the destination
-    seconds_ago: float = 0.0  #: seconds since the loads started to fail
+    seconds_ago: float = 0.0  #: number of seconds since the loads started to fail
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class PastLoad:
     """A load without a job, such as a load for an Import API source."""
 
     stream: str  #: the stream's `tap_stream_id`
-    seconds_ago: float = 0.0  #: seconds since the load
+    seconds_ago: float = 0.0  #: number of seconds since the load
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class ScenarioSource:
     """A source, with its streams and jobs."""
 
     name: str  #: unique name of the source, which is also the name of the schema in the destination
-    #: The streams by `tap_stream_id`. The value of each key is the number of rows that each job extracts, or
-    #: a mapping.
+    #: The streams of the source, by `tap_stream_id`. The value of each key is the number of rows that each
+    #: job extracts, or a mapping.
     streams: Mapping[str, int | EmulatedStream]
     type: str = "platform.github"  #: a documented type, a webhook type, or a key of `new_sources`
     display_name: str | None = None  #: name that Stitch displays; if null, the same as `name`
     id: int | None = None  #: id of the source; if null, the next free id
     #: Interval between scheduled jobs in minutes. The first job starts after one interval. `cron_expression`
-    #: and `anchor_time` in the `properties` take precedence. If null, no jobs are scheduled.
+    #: and `anchor_time` in the `properties` take precedence. If null, the source has no scheduled jobs.
     schedule_minutes: float | None = None
     #: Properties of the source, such as `cron_expression` and `anchor_time`. Numbers, booleans and times are
     #: stored as strings, as in Stitch.
@@ -127,7 +127,7 @@ class Failure:
     times: int | Literal["all"] = 1  #: number of faults that make requests fail, or `all`
     status: int | None = None  #: HTTP status of the response
     body: Any = None  #: body of the response; a value other than a string is sent as JSON
-    headers: Mapping[str, str] | None = None  #: headers of the response
+    headers: Mapping[str, str] | None = None  #: HTTP headers of the response
     after_effect: bool = False  #: whether Stitch processes the request before its response is lost
     delay: float = 0.0  #: real seconds until the response
     #: Whether to close the connection without a response; `mid-body` closes it in the middle of the body.
@@ -160,7 +160,7 @@ class Scenario:
     features: Features = field(default_factory=Features)  #: features of the account's pricing plan
     quirks: Quirks = field(default_factory=Quirks)  #: behavior that Stitch does not document
     enforce_limit: bool = False  #: whether requests above the limit of 30 requests in 10 minutes return 429
-    #: Virtual seconds per real second. The default speed is 60 on the command line and 1 in Python.
+    #: Number of virtual seconds per real second. The default speed is 60 on the command line and 1 in Python.
     speed: float | None = None
     start: datetime | None = None  #: initial virtual time; if null, the current real time
     access_token: str | None = None  #: access token of the account; if null, a random token

@@ -118,7 +118,7 @@ class ValueReader:
         if isinstance(value, datetime):
             return value.astimezone(timezone.utc) if value.tzinfo else value.replace(tzinfo=timezone.utc)
         try:
-            # Python 3.10 cannot parse "Z".
+            # Python 3.10 cannot parse the suffix "Z".
             return self._read_time(datetime.fromisoformat(value.replace("Z", "+00:00")), key)
         except ValueError:
             return self._problem(key, datetime, value)

@@ -68,8 +68,8 @@ class StitchHook(BaseHook):
         """The client of this account. The hook reads the connection when the client is first used.
 
         Requests for extractions, loads and logs count against the request budget that all tasks of the
-        account share. Each of these requests waits for up to `budget_timeout` seconds until the budget
-        permits the request.
+        account share. Each request waits for up to `budget_timeout` seconds until the budget permits the
+        request.
 
         :raises StitchConfigurationError: if the connection is invalid; the message contains the reason.
         """

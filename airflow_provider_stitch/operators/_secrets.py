@@ -170,7 +170,7 @@ class SafePartial:
         self._names = names
 
     def expand(self, **mapped_kwargs: Any) -> Any:
-        """Return a task that is mapped over these arguments.
+        """Return a task that is mapped over the given arguments.
 
         :raises ValueError: if a secret is a literal.
         """
@@ -178,7 +178,7 @@ class SafePartial:
         return self._partial.expand(**mapped_kwargs)
 
     def expand_kwargs(self, kwargs: Any, *, strict: bool = True) -> Any:
-        """Return a task that is mapped over these sets of arguments.
+        """Return a task that is mapped over the given sets of arguments.
 
         Sets that another task returns are not checked until the mapped task runs.
 

@@ -119,7 +119,7 @@ class TokenStorage:
             return
         try:
             self._store.release(self._conn_id, self._fields)
-        except Exception as error:  # noqa: BLE001 - the task fails with Stitch's error
+        except Exception as error:  # noqa: BLE001 - the task fails with the original error from Stitch
             self._log.warning(
                 "Could not delete the reserved connection %s, which has no token (%s)",
                 self._conn_id,

@@ -43,8 +43,8 @@ class StitchCheckAccountOperator(StitchSetupOperator):
 
     :param fail_on: a list of the problems for which the task fails, without a retry: `"extraction"` (the last
         extraction failed or was terminated), `"load"` (a stream cannot be loaded), `"stale"` (the last load
-        of the source is older than `max_age`). If the list is empty, the task only reports problems. If this
-        argument is a template, the rendered value must not be empty. (templated)
+        of the source is older than `max_age`). If the list is empty, the task only reports problems. If
+        `fail_on` is a template, the rendered value must not be empty. (templated)
     :param max_age: maximum age of a source's last load, in seconds or as a timedelta. The last load of a
         source can be old because the source has had no new rows. (templated)
     :param sources: the sources to check, by id, `name` or display name. Pass a list, or a string that

@@ -22,7 +22,7 @@ class StitchTokenOperator(StitchSetupOperator):
     :param connection_id: id of the connection. (templated)
     :param airflow_api_conn_id: id of an Airflow connection to Airflow's own API server. The connection's host
         is the address of the server. The connection's login and password belong to a user who may create
-        connections. Only tasks on Airflow 3 use this argument.
+        connections. This argument is used only on Airflow 3.
     :param store: a function that writes a connection to a place that Airflow reads. The arguments of the
         function are the connection's id and the connection as JSON. The task first writes a probe, whose id
         ends with `__probe`, and then the connection with the token.

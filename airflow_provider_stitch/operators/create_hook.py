@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class StitchCreateHookOperator(StitchSetupOperator):
     """Create a post-load hook for a destination, unless the destination already has a hook with this URL.
     After Stitch has loaded rows of a table, it sends a request to the URL. The request has no custom headers,
-    so only the URL can contain a secret. For this reason, Airflow neither shows nor stores the URL.
+    so only the URL can contain a secret. Because the URL can contain a secret, Airflow neither shows nor
+    stores the URL.
 
     If two tasks create the same hook at the same time, one task deletes its hook. If the hook exists but is
     disabled, the task logs a warning and does not enable the hook.

@@ -71,14 +71,14 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         for the running job in the same way as for a job that the task has started. `"restart"` stops the
         running job, and starts a new job. `"fail"` raises JobAlreadyRunning. (templated)
     :param load_settle: number of seconds to wait after a stream's last load, if this load might not contain
-        the job's last batch. Each later load restarts this wait. The wait is longer if the gaps between the
-        stream's batches are long. If 0, the task accepts the stream's first load. (templated)
+        the job's last batch. Each later load of the stream restarts the wait. The wait is longer if the gaps
+        between the stream's batches are long. If 0, the task accepts the stream's first load. (templated)
     :param quiet_period: number of seconds to wait after the source's last load. If a stream has not been
         loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
         assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
-        that the job had no new rows. If `streams` is set, only these streams are checked. Before the skip,
-        the task writes its XCom. Requires `wait_for="loading"`.
+        that the job had no new rows. If `streams` is set, only the rows of those streams are considered.
+        Before the skip, the task writes its XCom. Requires `wait_for="loading"`.
     :param timeout: maximum time to wait, in seconds or as a timedelta. A timeout does not stop the job.
         (templated)
     :param poll_interval: minimum number of seconds between two polls. If None, the task polls as often as the
@@ -341,8 +341,8 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
                 source_id=found.source_id,
                 job_name=found.job_name,
             )
-        # A terminated job cannot be resumed. The task starts a new job, because the user who stopped the job
-        # may not have known about the task.
+        # A job that Stitch has terminated cannot be resumed. The task starts a new job, because the user who
+        # stopped the job may not have known about the task.
         if kind == "JobTerminated" or (not is_own_job and self.if_running in ("queue", "restart")):
             return self._start(context, deadline, same_source_as=found)
         self.log.info("Job %s was started by this task" if is_own_job else "Joining job %s", found.job_name)

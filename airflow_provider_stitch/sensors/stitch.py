@@ -216,7 +216,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 
         self._worker_reason = worker_reason(templated_arguments(self))
         if self._worker_reason is None:
-            # Airflow's scheduler reads these two attributes.
+            # Airflow's scheduler reads `start_trigger_args` and `start_from_trigger`.
             self.start_from_trigger = True
             self.start_trigger_args = start_args(self)
 
@@ -356,14 +356,14 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
     :param streams: the streams to wait for, by `stream_name`. Pass a list, or a string that contains a JSON
         list or comma-separated names. If None, the task waits for all streams that had rows. (templated)
     :param load_settle: number of seconds to wait after a stream's last load, if this load might not contain
-        the job's last batch. Each later load restarts this wait. The wait is longer if the gaps between the
-        stream's batches are long. If 0, the task accepts the stream's first load. (templated)
+        the job's last batch. Each later load of the stream restarts the wait. The wait is longer if the gaps
+        between the stream's batches are long. If 0, the task accepts the stream's first load. (templated)
     :param quiet_period: number of seconds to wait after the source's last load. If a stream has not been
         loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
         assumed to have had no rows. (templated)
     :param skip_if_no_rows: skip the task, and therefore its downstream tasks, if the extraction log proves
-        that the job had no new rows. If `streams` is set, only these streams are checked. Before the skip,
-        the task writes its XCom.
+        that the job had no new rows. If `streams` is set, only the rows of those streams are considered.
+        Before the skip, the task writes its XCom.
     :param poll_interval: minimum number of seconds between two polls of a deferred sensor. If None, the
         sensor polls as often as the account's rate limit permits. Workers use `poke_interval` instead.
     :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.

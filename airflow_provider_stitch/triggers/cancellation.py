@@ -13,8 +13,8 @@ from airflow_provider_stitch.triggers.task_context import JOB_NAME_KEY
 
 DEFERRED = "deferred"
 
-# States of a cleared task before and during its next try. Users cannot set these states. A task that is about
-# to be scheduled has the state None.
+# States of a cleared task before and during its next try. Users cannot set these states of a task. A task
+# that is about to be scheduled has the state None.
 UNDECIDED_STATES = (None, "scheduled", "queued", "running", "restarting", "up_for_retry", "up_for_reschedule")
 
 # Seconds between two checks of the task's state. A cleared task usually starts its next try within a few

@@ -2,7 +2,7 @@
 
 All watchers of a connection share one stream of polls, and each asset has one cursor. When the events from a
 batch are in Airflow's database, Airflow calls `LoadStreamProducer.advance`, which stores the cursors. If the
-triggerer is killed between these two steps, the loads are announced twice, but no load is lost.
+triggerer is killed before the cursors are stored, the loads are announced twice, but no load is lost.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Watcher(Protocol):
     stitch_conn_id: str
     poll_interval: float
     asset_uri: str | None
-    asset_state_store: Any  #: set by Airflow
+    asset_state_store: Any  #: Airflow sets this attribute
 
 
 class CursorStore:

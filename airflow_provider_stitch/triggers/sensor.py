@@ -75,7 +75,7 @@ class StitchSensorTrigger(StitchPhaseTrigger):
         self.phase = phase
         self.source = source
         self.job_name = job_name
-        # Determine this value before rendering, because a template may render to an empty string.
+        # Set `is_for_job` before rendering, because a template may render to an empty string.
         self.is_for_job = job_name is not None
         self.started_after = started_after
         self.streams = streams

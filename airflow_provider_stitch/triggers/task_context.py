@@ -1,7 +1,7 @@
 """XCom keys, times and options that workers and the triggerer share.
 
 Operators, sensors and triggers import this module. This module is part of the `triggers` package, because
-triggers must not import operators or sensors. The module imports nothing from this project.
+triggers must not import operators or sensors. `task_context` imports nothing from this project.
 """
 
 from __future__ import annotations

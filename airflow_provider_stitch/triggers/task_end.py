@@ -41,7 +41,7 @@ def end_event(
 def _is_retried(error: dict[str, Any]) -> bool:
     error_class = ERROR_CLASSES.get(error["kind"], StitchError)
     # Airflow does not retry a sensor after its `timeout`, but retries it after its `execution_timeout`. Only
-    # a worker can distinguish these two limits.
+    # a worker can distinguish `timeout` and `execution_timeout`.
     return error_class.retryable and error_class is not PhaseTimedOut
 
 

@@ -68,7 +68,7 @@ def store_event(connection_id: str, load: PostLoad) -> str:
     """Store a load as an event of its stream's assets, unless the load is already stored.
 
     :return: a message for the response.
-    :raises DatabaseUnavailableError: if a query to Airflow's database fails. In this case, no event is
+    :raises DatabaseUnavailableError: if a query to Airflow's database fails. If the query fails, no event is
         stored.
     """
     with _translating_errors():
@@ -120,8 +120,8 @@ def _normalized(source: str) -> str:
 def _store_once(asset_id: int, load: PostLoad, session: Session) -> bool:
     """Store an event for an asset, unless the event is already stored. Return whether the event was new."""
     # This update changes no value, but locks the row of the asset until the end of the transaction. A
-    # concurrent delivery of the same webhook waits for the lock, and then finds the stored event. SQLite
-    # locks its whole database.
+    # concurrent delivery of the same webhook waits for the lock, and then finds the stored event. On SQLite,
+    # the update locks the whole database.
     session.execute(
         update(AssetModel).where(AssetModel.id == asset_id).values(updated_at=AssetModel.updated_at)
     )

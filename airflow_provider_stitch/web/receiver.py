@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 1_000_000  #: bytes
 
-# A shorter secret could be guessed.
+# An attacker could guess a shorter secret.
 MIN_SECRET_LENGTH = 20
 
 # Airflow's connection ids have at most MAX_ID_LENGTH characters. A longer secret than MAX_TOKEN_LENGTH is

@@ -135,7 +135,7 @@ def _measure_many(
     home: AirflowHome, stitch: WorkerProcess, account: dict[str, Any]
 ) -> tuple[Measurement, JobEndings]:
     half = MANY // 2
-    # Triggers that wait for a job name need running jobs. These jobs end after the steady state has been
+    # Triggers that wait for a job name need running jobs. The jobs end after the steady state has been
     # measured.
     durations = _spread_durations(half, first=SPEED * 120.0)
     jobs = stitch.call("start_jobs", first=0, durations=durations)["jobs"]

@@ -203,7 +203,7 @@ class Account:
             source.deleted_at = source.updated_at = now
             self.names.discard(source.name)
 
-    # Checks, discovery and schedule
+    # Connection checks, discovery and schedules
 
     def start_check(self, source: Source, now: datetime) -> ConnectionCheck:
         """Start a connection check of a source. A successful check also discovers streams."""

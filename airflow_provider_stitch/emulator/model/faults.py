@@ -49,8 +49,8 @@ class Fault:
     def matches(self, host: Host, method: str, path: str) -> bool:
         """Return whether the fault applies to a request.
 
-        :param path: the path with the query. The fault applies if ``path_regex`` matches anywhere in this
-            string.
+        :param path: the path with the query. The fault applies if ``path_regex`` matches any part of the path
+            and query.
         """
         return (
             self.times != 0

@@ -97,8 +97,8 @@ class LogPlan:
     #: The version of ``target-stitch``, from 1.0 to 4.0. A version such as "1.8" stands for its last known
     #: release.
     target_version: str = "4.0"
-    #: The name of the setting in the first line of ``target-stitch`` 3.0 and later. Different versions log
-    #: different settings.
+    #: The name of the setting in the first line of ``target-stitch`` 3.0 and later. Different versions of
+    #: ``target-stitch`` log different settings.
     first_line: Literal["batch_size_preferences", "turbo_boost_factor"] = "batch_size_preferences"
     #: The streams for which the tap writes row counters. With ``parents``, the tap writes row counters only
     #: for ``counted_streams``. Some real taps count only the rows of parent streams. If None, the source type
@@ -111,7 +111,7 @@ class LogPlan:
     #: ``point``.
     tap_counter_form: CounterForm = "sentence"
     target_counter_form: CounterForm = "json"  #: the format of the target's row counters
-    requests_per_batch: int = 1  #: number of requests for each batch
+    requests_per_batch: int = 1  #: number of requests that send each batch
     retries: int = 0  #: number of retries of the last request in each batch
     #: Seconds from the serialization of a batch to its request, which has to wait for an earlier request.
     serialized_ahead: float = 0.0
@@ -216,7 +216,7 @@ class JobPlan:
     load_seconds: float = 30.0
     #: Load errors by stream. A load error applies to all batches of its stream.
     load_errors: Mapping[str, LoadError] = field(default_factory=dict)
-    log: LogPlan = field(default_factory=LogPlan)  #: content of the extraction log
+    log: LogPlan = field(default_factory=LogPlan)  #: content of the job's extraction log
 
     def __post_init__(self) -> None:
         phases = (self.discovery_seconds, self.tap_seconds, self.target_seconds)

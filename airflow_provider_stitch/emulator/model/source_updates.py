@@ -291,7 +291,7 @@ def _check_cron(account: Account, cron: str) -> None:
         )
 
 
-# Errors for an invalid body
+# Errors for requests with an invalid body
 
 
 def invalid_post_body() -> ApiError:

@@ -128,7 +128,7 @@ class EmulatorState:
             raise ValueError("This token already belongs to an account. Use another token.")
 
     def new_token(self, prefix: str) -> str:
-        """Return a random access token with this prefix."""
+        """Return a random access token with the given prefix."""
         return prefix + secrets.token_hex(24)
 
     def authenticate(self, authorization: str | None) -> Account | None:

@@ -1,7 +1,7 @@
 """The ASGI application that serves the API on one port and the logs on another port.
 
-API responses are small, so the emulator creates and records each complete response before sending it. At this
-point, Stitch has processed the request, and a fault can still replace the response.
+API responses are small, so the emulator creates and records each complete response before sending it. After
+Stitch has processed a request, a fault can still replace the response.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ class EmulatorApp:
         return json_response(error.status, error.body, charset=self._charset(request))
 
     def _charset(self, request: ApiRequest) -> str:
-        """Return the charset parameter for the content type. One sample of API v3 contains this parameter."""
+        """Return the charset parameter for the content type. One sample of API v3 contains a charset."""
         shown = self._state.quirks.v3_charset and request.path.startswith("/v3/")
         return ";charset=ISO-8859-1" if shown else ""
 

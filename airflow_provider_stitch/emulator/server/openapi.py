@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator.server.routes.endpoint import Endpoint
 
-#: The path of the OpenAPI description. This path does not exist in Stitch's API.
+#: The path of the OpenAPI description. Stitch's API does not have this path.
 PATH = "/openapi.json"
 _JSON = "application/json"
 #: Names of the path parameters that are strings. All other path parameters are numeric ids.

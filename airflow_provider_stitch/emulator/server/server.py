@@ -84,7 +84,7 @@ class _Uvicorn(uvicorn.Server):
 def _log_failure(delivery: asyncio.Task[None]) -> None:
     """Log an error if the task that delivers webhooks has failed.
 
-    Only a bug in the emulator can cause this failure.
+    The delivery of webhooks can fail only because of a bug in the emulator.
     """
     if not delivery.cancelled() and delivery.exception() is not None:
         logger.error("The emulator stopped delivering webhooks.", exc_info=delivery.exception())

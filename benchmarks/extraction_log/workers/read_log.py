@@ -36,7 +36,7 @@ AVRO_MARKER = """\
 2026-08-17 06:00:15,250Z target - INFO com.stitchdata.target-stitch-avro.flush-pipeline - \
 send-stream-record-count-impl orders
 """
-STREAMS = ("orders", "customers", "products", "order_refunds")  #: the streams in the target-stitch log
+STREAMS = ("orders", "customers", "products", "order_refunds")  #: streams in the target-stitch log
 TARGET_STITCH_FIRST_LINE = """\
 2026-08-17 06:00:05,610Z target - INFO Using batch_size_prefernces of {'full_table_streams': []}
 """

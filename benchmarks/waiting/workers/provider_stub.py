@@ -115,7 +115,7 @@ def set_up(delay: float, certificate: str) -> dict[str, Any]:
     """Start the stub in a thread, and return its ports for HTTP and HTTPS.
 
     :param delay: seconds before each response.
-    :param certificate: the path of a file. The stub writes its certificate for HTTPS to this file.
+    :param certificate: the path of a file. The stub writes its certificate for HTTPS to the file.
     """
     globals()["delay"] = delay
     context = create_certificate(Path(certificate))

@@ -138,7 +138,7 @@ _STREAMS = {
     "platform.salesforce": ("Account", "Contact", "Lead"),
 }
 #: Facebook Ads is the documented example of a source type with a profile step. Stitch does not document which
-#: property this step requires.
+#: property the profile step requires.
 _PROFILES = {"platform.facebook": (Property("account_id", required=True, schema=_STRING),)}
 
 

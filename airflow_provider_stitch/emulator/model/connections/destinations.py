@@ -43,7 +43,7 @@ class Destination:
         self.properties = {**self.properties, **shown}
         account = properties.get("service_account_credentials")
         if self.type == "bigquery_v2" and isinstance(account, Mapping) and account.get("project_id"):
-            self.properties["project_id"] = account["project_id"]  # this property is read-only
+            self.properties["project_id"] = account["project_id"]  # the API cannot change this property
 
     @property
     def provided(self) -> set[str]:

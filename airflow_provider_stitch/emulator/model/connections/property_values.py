@@ -70,7 +70,7 @@ def _is_good_string(value: str, schema: Mapping[str, Any]) -> bool:
         except ValueError:
             return False
     # In sample report cards, the properties for host names have the format "uri", although a host name is not
-    # a URI. Therefore, this check rejects only values that contain spaces or slashes.
+    # a URI. Therefore, this check accepts every value without spaces and slashes.
     return schema.get("format") not in _ADDRESSES or re.search(r"[\s/]", value) is None
 
 

@@ -38,7 +38,7 @@ def source_report_card(
 ) -> dict[str, Any]:
     """Return the report card in the JSON representation of a source.
 
-    This report card does not contain ``details`` and ``upgrade_available``.
+    The report card of a source does not contain ``details`` and ``upgrade_available``.
 
     :param provided: the names of the properties that have a value.
     """

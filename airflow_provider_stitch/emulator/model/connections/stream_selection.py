@@ -27,7 +27,7 @@ def update_streams(source: Source, body: Any, now: datetime) -> None:
     streams = {stream.tap_stream_id: stream for stream in source.streams}
     changes = [change for entry in _entries(body) for change in _changes(streams, entry)]
     if source.current_step(now) not in {"field_selection", "fully_configured"}:
-        # Stitch documents this rule, but not its error message.
+        # Stitch documents this selection rule, but not the error message.
         raise _invalid_fields(
             "streams can be selected only in the steps field_selection and fully_configured"
         )
@@ -78,7 +78,7 @@ def _changes(streams: Mapping[str, Stream], entry: Mapping[str, Any]) -> list[_C
     tap_stream_id = entry.get("tap_stream_id")
     stream = streams.get(tap_stream_id) if isinstance(tap_stream_id, str) else None
     if stream is None:
-        # Stitch's own message contains two spaces.
+        # Stitch's own error message contains two consecutive spaces.
         name = "nil" if tap_stream_id is None else tap_stream_id
         raise _invalid_fields(f"invalid tap-stream-ids:  [{name}]")
     changes = []

@@ -64,7 +64,7 @@ class LoadList:
         self._row(source, stream).loads.drop_unflushed(job_name, time)
 
     def start_outage(self, source: Source, stream: Stream, since: datetime, message: str) -> None:
-        """Make every load of a stream fail with this message until :meth:`end_outages` is called."""
+        """Make every load of a stream fail with the given message until :meth:`end_outages` is called."""
         row = self._row(source, stream)
         row.loads.start_outage(since, message)
         self._schedule_update(row, since)
@@ -112,7 +112,7 @@ class LoadList:
             )
         return row
 
-    # Listing and expiry
+    # Adding streams to the list and removing streams from the list
 
     def _schedule_update(self, row: _Row, time: datetime) -> None:
         self._events.schedule(time, self._update, row)

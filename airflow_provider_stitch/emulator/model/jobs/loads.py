@@ -57,7 +57,7 @@ class StreamLoads:
         self._unreported = [b for b in self._unreported if b.job_name != job_name or b.flushed_at <= time]
 
     def start_outage(self, since: datetime, message: str) -> None:
-        """Make every load of the stream fail with this message until :meth:`end_outages` is called."""
+        """Make every load of the stream fail with the given message until :meth:`end_outages` is called."""
         self.end_outages(since)
         self._outages = (*self._outages, LoadOutage(since, message))
 
