@@ -156,7 +156,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Area:
-    """A part of the project with a common limit, as defined in `[tool.prose]`."""
+    """A part of the project for which `[tool.prose]` defines a common limit."""
 
     name: str
     paths: tuple[Path, ...]

@@ -66,7 +66,7 @@ class StitchUnpauseSourceOperator(StitchSetupOperator):
         self.source = source
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Unpause the source if the source is paused."""
+        """Unpause the source unless it is already unpaused."""
         source = self.find_source(context, self.source)
         _reject_if_paused_by_stitch(source)
         changed = source.paused_at is not None

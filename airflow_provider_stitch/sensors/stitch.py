@@ -259,8 +259,8 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
     :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
-    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker still
+        ends the task after some failures, and whenever `outlets`, `multiple_outputs` or listeners are in use.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -281,8 +281,8 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
     :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
-    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker still
+        ends the task after some failures, and whenever `outlets`, `multiple_outputs` or listeners are in use.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -303,8 +303,8 @@ class StitchExtractionSensor(_StitchPhaseSensor):
     :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
-    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker still
+        ends the task after some failures, and whenever `outlets`, `multiple_outputs` or listeners are in use.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -328,8 +328,8 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
-    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker still
+        ends the task after some failures, and whenever `outlets`, `multiple_outputs` or listeners are in use.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
@@ -369,8 +369,8 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
     :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param start_from_trigger: start in the triggerer instead of a worker. Requires `deferrable`. If Airflow
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
-    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker is
-        still needed after some failures, with `outlets` or `multiple_outputs`, and if Airflow has listeners.
+    :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker still
+        ends the task after some failures, and whenever `outlets`, `multiple_outputs` or listeners are in use.
     :param emit_assets: after loading, update the source's asset (`stitch_source`) and the assets of streams
         with new rows (`stitch_stream`, at most 50). Pass a list of streams to update only their assets. If
         `emit_assets` is set, a worker ends the task even with `end_from_trigger`.

@@ -98,10 +98,7 @@ async def _check(trigger: BaseTrigger, job_name: str) -> tuple[bool, str | None]
 
 
 def _check_in_database(trigger: BaseTrigger) -> tuple[bool, str | None]:
-    """Return the same values as `_check`.
-
-    This function is for Airflow 2, where a triggerer can query the database.
-    """
+    """Return the result of `_check` on Airflow 2, where a triggerer can query the database."""
     from airflow.models.taskinstance import TaskInstance  # noqa: PLC0415 - Airflow 2
     from airflow.utils.session import create_session  # noqa: PLC0415 - Airflow 2
 

@@ -1,4 +1,4 @@
-"""Clients for triggers. All triggers in an event loop share one client per connection."""
+"""Clients that all triggers in an event loop share, with one client per connection."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class CursorStore:
             raise RuntimeError("Airflow set no asset state store, because the watcher belongs to no asset.")
         if hasattr(state, f"a{method}"):
             return await getattr(state, f"a{method}")(*arguments)
-        return await sync_to_async(getattr(state, method))(*arguments)  # for Airflow 3.3.0 and 3.3.1
+        return await sync_to_async(getattr(state, method))(*arguments)  # required before Airflow 3.3.2
 
 
 class Announcement(NamedTuple):

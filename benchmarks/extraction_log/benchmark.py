@@ -35,7 +35,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Reading:
-    """The time and memory needed to read a log, and the result."""
+    """The time and memory that were needed to read a log, and the result of the parser."""
 
     case: Case
     seconds: float

@@ -37,7 +37,7 @@ MANY = 1000  #: number of this provider's triggers
 # wait for loading, because each such wait needs a rate-limited request for a log.
 ONE_LOADING_IN = 50
 
-SPEED = 15.0  #: speed of the clocks when all of the many triggers are waiting, as a multiple of real time
+SPEED = 15.0  #: speed of the clocks once all sensors are waiting, relative to real time
 ENDS_SPREAD = 400.0  #: seconds of Stitch's time from the end of the first job to the end of the last job
 MAX_ENDING_DELAY = 900.0  #: maximum seconds of Stitch's time from the end of the last job to the last event
 STEADY_SECONDS_OF_MANY = 30.0

@@ -174,7 +174,7 @@ def source_type(name: str) -> SourceType:
 
 
 def check_source_type(name: str, planned: Container[str]) -> None:
-    """Check that a source type is known. An unknown type is probably misspelled.
+    """Check that a source type is known. The name of an unknown source type is probably misspelled.
 
     :param planned: additional source types that a test has planned.
     :raises ValueError: if the source type is unknown.

@@ -17,7 +17,7 @@ class Line(NamedTuple):
 
     at: datetime
     location: str
-    text: str  #: level and message, or a line of a traceback without a level
+    text: str  #: level and message; a line of a traceback has no level
 
 
 def counter(form: CounterForm, rows: int, tags: Mapping[str, Any]) -> str:
