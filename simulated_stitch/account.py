@@ -105,7 +105,7 @@ class SimulatedAccount:
         return _instant(self._loop.time())
 
     def record_past_time(self, moment: datetime) -> None:
-        """Do nothing, because each response from this account contains a time."""
+        """Do nothing, because the responses of this account already contain Stitch's time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         self._finish_jobs(_indexes_of_page(page))

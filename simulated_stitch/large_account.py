@@ -80,7 +80,7 @@ class LargeAccount:
         self._lock = threading.Lock()
 
     def record_past_time(self, moment: datetime) -> None:
-        """Do nothing, because each response from this account contains a time."""
+        """Do nothing, because the responses of this account already contain Stitch's time."""
 
     def list_extractions(self, page: int = 1) -> Page[Extraction]:
         return self._respond("extractions", page, self.extractions)

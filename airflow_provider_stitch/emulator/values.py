@@ -23,7 +23,7 @@ class ValueReader:
 
     The converter collects all problems instead of raising an error.
 
-    A number must not be negative unless it is an exit status. Values of type ``float`` are numbers of
+    Only exit statuses may be negative numbers. Values of type ``float`` are numbers of
     seconds.
     """
 

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    # For type checkers, which cannot evaluate this `__all__`, the aliases mark the names as public.
+    # The aliases mark the names as public for type checkers, which cannot evaluate `__all__`.
     from .attach_account import StitchAttachAccountOperator as StitchAttachAccountOperator
     from .check_account import StitchCheckAccountOperator as StitchCheckAccountOperator
     from .create_account import StitchCreateAccountOperator as StitchCreateAccountOperator

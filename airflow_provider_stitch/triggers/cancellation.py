@@ -116,7 +116,7 @@ def _check_in_database(trigger: BaseTrigger) -> tuple[bool, str | None]:
 async def wait_ignoring_cancellation(task: asyncio.Task[None]) -> None:
     """Wait until an asyncio task has ended, although Airflow cancels the trigger again each second.
 
-    If the triggerer shuts down, Airflow cancels the asyncio task, which ends the wait.
+    If the triggerer shuts down, Airflow cancels the asyncio task, and the wait ends.
     """
     while not task.done():
         with suppress(asyncio.CancelledError):

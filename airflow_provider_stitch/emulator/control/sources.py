@@ -169,7 +169,7 @@ class SourceControl(AccountControl):
             return self._account.start_check(source, now).name
 
     def import_tokens(self, source_id: int) -> list[int]:
-        """Return the ids of the active tokens of an Import API source."""
+        """Return the ids of an Import API source's active tokens."""
         with self._source(source_id) as (source, _):
             return list(source.import_tokens)
 

@@ -245,7 +245,7 @@ class Account:
     def schedule(self, source: Source, start: datetime | None) -> None:
         """Schedule the next job for a source. When that job is due, the job after it is scheduled.
 
-        :param start: the start time of the job. If None, no more jobs are scheduled.
+        :param start: the start time of the job. If None, stop scheduling jobs for the source.
         """
         source.next_start = start
         if start is not None:

@@ -16,7 +16,7 @@ class Quirks:
 
     The fields can be changed at any time.
 
-    :raises ValueError: if a value is not allowed, in the constructor or in a later assignment. The message
+    :raises ValueError: if a value in the constructor or in a later assignment is not allowed. The message
         contains the allowed values.
     """
 

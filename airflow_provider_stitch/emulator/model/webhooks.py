@@ -73,7 +73,7 @@ class Outbox:
         return due
 
     def next_time(self) -> datetime | None:
-        """Return the time of the next attempt, or None if no webhook is waiting."""
+        """Return the time of the next delivery attempt, or None if no webhook is waiting."""
         return min((at for at, _ in self._waiting), default=None)
 
     def record_attempt(self, webhook: Webhook, attempt: WebhookAttempt, retry_after: float) -> None:

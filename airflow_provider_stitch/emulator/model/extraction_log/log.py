@@ -39,7 +39,7 @@ _PADDING = 'DEBUG HTTP request to "limits" endpoint took 0.211s, returned status
 
 
 def log_chunks(timeline: Timeline, now: datetime | None = None) -> Iterator[bytes]:
-    """Yield the log in chunks of about 64 kB.
+    """Yield the extraction log in chunks of about 64 kB.
 
     :param now: the current time. Log lines after this time are not included. If None, all lines are
         included.
