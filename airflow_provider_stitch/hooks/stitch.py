@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 APP_URL = "https://app.stitchdata.com"
 
-# Seconds to retry when a user tests a connection. The time is short, because the user waits for the result.
+# Timeout in seconds when a user tests a connection. It is short, because the user waits for the result.
 TEST_TIMEOUT = 5.0
 
 

@@ -79,10 +79,10 @@ class PageCache(Generic[T]):
     before all pages were fetched. If no order is proven, a search ends only after each page was fetched once.
 
     :param sort_keys: one function for each possible order. Each function returns a record's sort key, which
-        is a `SourceKey` or a `StreamKey`. If a single page is not sorted in an order, the cache never uses
-        the order again. If two pages contradict an order, the cache only records a violation, because the
-        list may have changed between the two requests. The cache uses the order with the fewest violations.
-        If several orders have equally few violations, the cache uses the first such order.
+        is a `SourceKey` or a `StreamKey`. If a single page contradicts an order, the cache never uses the
+        order again. If only two pages together contradict an order, the cache records a violation, because
+        the list may have changed between the two requests. The cache uses the order with the fewest
+        violations. If several orders have equally few violations, the cache uses the first such order.
     :param small: a list with at most this number of pages is read in full instead of searched.
     :param is_documented: whether Stitch documents the first order. If True, the first order is used until a
         page contradicts it.

@@ -43,8 +43,7 @@ class StreamIdIndex:
         self._shared_names: frozenset[str] = frozenset()
 
     def __call__(self, record: Any) -> int | None:
-        # The load may belong to a deleted source with the same name, and the stream of that source has
-        # another id.
+        # The load may belong to a deleted source with the same name, whose stream has a different id.
         if isinstance(record, Load) and record.source_name in self._shared_names:
             return None
         return self._ids.get((record.source_name, record.stream_name))

@@ -170,7 +170,7 @@ class ChaosRunner:
         time.sleep(STEP_INTERVAL)
 
     def _undo(self, faults: list[_ActiveFault]) -> None:
-        """Complete all injected faults, so that all components are running again.
+        """End all injected faults, so that all components are running again.
 
         Faults that have not been injected yet are dropped.
         """
