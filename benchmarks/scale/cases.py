@@ -56,7 +56,7 @@ def ten_days() -> dict[str, Any]:
 
 
 def waiters(number: int = 5000) -> dict[str, Any]:
-    """Let many tasks wait for jobs, all of which end within half an hour."""
+    """Let many tasks wait for jobs that all end within half an hour."""
     rng = random.Random(1)
     return wait_for_all({310_000 + index: rng.uniform(600, 1800) for index in range(number)})
 

@@ -31,7 +31,7 @@ def stitch_trigger(
 
     :param account: the result of `set_up` in `workers/local_stitch.py`.
     :param number: the number of the source in the account.
-    :param job: the name of a job, or a time at or after which the job must start.
+    :param job: the name of a job, or the earliest start time of the job.
     :param loading: whether to wait for loading instead of extraction.
     """
     which: dict[str, Any] = {"job_name": job} if isinstance(job, str) else {"started_after": job}

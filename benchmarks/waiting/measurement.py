@@ -18,7 +18,7 @@ START_TIMEOUT = 180.0  #: maximum seconds until all triggers are running
 
 @dataclass(frozen=True)
 class Stall:
-    """A period in which the triggerer's event loop was blocked. All durations are in seconds."""
+    """A period during which the triggerer's event loop was blocked. All durations are in seconds."""
 
     seconds: float = 0.0
     preempted: float = 0.0  #: time of the stall during which other processes used all cores

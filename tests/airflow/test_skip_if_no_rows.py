@@ -17,7 +17,7 @@ from tests.support.dag_runs import xcom_of
 
 @pytest.fixture
 def empty(stitch) -> int:
-    """Add a source whose jobs have no new rows."""
+    """Add a source with jobs that have no new rows."""
     return stitch.add_source("empty", streams={"commits": 0})
 
 

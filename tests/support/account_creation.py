@@ -30,7 +30,7 @@ CUSTOMER = {
 
 
 def create_account(airflow: Any, **options: Any) -> Any:
-    """Run a DAG whose only task, `create`, creates a Stitch account for a customer."""
+    """Run a DAG with the single task `create`, which creates a Stitch account."""
     with airflow.dag() as dag:
         StitchCreateAccountOperator(
             task_id="create", stitch_conn_id="partner", retries=0, **{**CUSTOMER, **options}

@@ -148,7 +148,7 @@ def stream(
     schema: str = "",
     database: str = "",
 ) -> Stream:
-    """Return a stream, whose `tap_stream_id` is equal to its name by default."""
+    """Return a stream. By default, its `tap_stream_id` is equal to its name."""
     return Stream.from_json(
         {
             "stream_id": 1,

@@ -14,7 +14,7 @@ WAREHOUSE = {"host": "pg.acme.example", "port": "5432", "database": "dwh", "user
 
 
 def run_operator(airflow: Any, operator: Any, *, native: bool = False, **options: Any) -> Any:
-    """Run a DAG with one task, whose task id is `task`.
+    """Run a DAG with a single task, named `task`.
 
     :param native: whether to render templates to Python objects instead of strings.
     """

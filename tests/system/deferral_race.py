@@ -1,6 +1,6 @@
 """Measure how soon a trigger can fire after its task was deferred.
 
-The command `python -m tests.system.deferral_race` runs mapped sensors for jobs whose rows are already loaded.
+The command `python -m tests.system.deferral_race` runs mapped sensors for jobs that are already loaded.
 Each trigger could therefore fire immediately. If a trigger queues its task before the scheduler has processed
 the exit of the task's worker, Airflow fails the task. The command prints how many tasks succeed. For each
 task it also prints how long after the start of the trigger the scheduler has processed the worker's exit. The

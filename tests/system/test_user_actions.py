@@ -15,7 +15,7 @@ NEW_ROWS = 7  #: number of rows that a source receives after the first job has s
 
 @pytest.fixture(scope="module")
 def waiting_runs(new_source):
-    """DAG runs whose tasks are waiting, and the sources of these runs.
+    """DAG runs with waiting tasks, and the sources of these runs.
 
     All runs are started at once to save time, and each test ends one run. Tests that use these runs must
     precede other tests, because `finish_jobs` advances the clock for all sources.

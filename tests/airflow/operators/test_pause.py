@@ -12,7 +12,7 @@ from tests.support.setup_runs import requests_of, run_operator
 
 
 def run(airflow, operator, **options):
-    """Run a DAG whose only task pauses or unpauses the source `github`."""
+    """Run a DAG with a single task that pauses or unpauses the source `github`."""
     return run_operator(airflow, operator, **{"source": "github", "timeout": 5, **options})
 
 

@@ -13,7 +13,7 @@ from tests.support.setup_runs import requests_of, run_operator
 
 
 def select_streams(airflow, **options):
-    """Run a DAG whose only task selects streams."""
+    """Run a DAG with a single task that selects streams."""
     return run_operator(airflow, StitchSelectStreamsOperator, **{"timeout": 5, **options})
 
 

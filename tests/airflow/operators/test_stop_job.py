@@ -21,7 +21,7 @@ from airflow_provider_stitch.triggers import stitch as triggers
 from tests.support.interrupted_runs import FakeTaskInstance
 from tests.support.phase_triggers import loading_trigger
 
-#: The plan of a job that ends normally, but whose rows are never loaded.
+#: The plan of a job that ends normally, although its rows are never loaded.
 NEVER_LOADED = JobPlan(flushes={"commits": [Flush(at=50, rows=120, prepare=10**7)]})
 CONTEXT = {"ti": FakeTaskInstance()}
 

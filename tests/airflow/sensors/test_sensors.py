@@ -47,7 +47,7 @@ def fake_context():
 
 
 def run_sensor(airflow, sensor, **options):
-    """Run a DAG whose only task, `wait`, is a sensor for the source `github`."""
+    """Run a DAG with the single task `wait`, a sensor for the source `github`."""
     with airflow.dag() as dag:
         sensor(task_id="wait", **{"source": "github", "timeout": 600, **options})
     return airflow.run(dag)

@@ -1,4 +1,4 @@
-"""Functions that build job names and clients whose requests fail."""
+"""Functions that build job names and failing clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.polled_account import SOURCES
 
 
 def failing(error: Exception, times: float = math.inf) -> LargeAccount:
-    """Return a client whose first requests raise an error.
+    """Return a client that raises an error for its first requests.
 
     :param times: the number of requests that raise the error.
     """

@@ -33,8 +33,8 @@ def calls():
 def results_of(calls: Calls, *called_at: float, cancelled_at: float | None = None) -> list[object]:
     """Return the result or exception that each caller received.
 
-    :param called_at: the times at which the callers request the result, in seconds.
-    :param cancelled_at: the time at which the first caller is cancelled, in seconds.
+    :param called_at: when the callers request the result, in seconds.
+    :param cancelled_at: when the first caller is cancelled, in seconds.
     """
     loop = VirtualLoop()
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def context() -> dict[str, Any]:
-    """Return a task context whose stored values are also available in the task's next try."""
+    """Return a task context with stored values that the task's next try can also read."""
     return {"ti": FakeTaskInstance(), "task_state_store": FakeTaskStateStore()}
 
 

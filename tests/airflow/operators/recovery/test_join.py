@@ -16,7 +16,7 @@ from tests.support.interrupted_runs import (
 
 
 def test_restarted_triggerer_waits_for_the_joined_job(stitch, github, context):
-    """When the task is deferred again, Stitch also lists a later job, whose rows are never loaded."""
+    """When the task is deferred again, Stitch also lists a later job with rows that are never loaded."""
     stitch.start_job(github, tap_seconds=3600)
     task = run_job_operator(if_running="join", deferrable=True)
     first = deferred_trigger(lambda: task.execute(context))
