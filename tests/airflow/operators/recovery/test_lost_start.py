@@ -55,6 +55,7 @@ def test_retry_starts_the_job_if_no_start_was_sent(stitch, github, context, mock
 
 def test_retry_starts_new_job_if_the_lost_one_was_stopped(stitch, github, context, mocker):
     """The worker is killed, and the job is stopped before the next try finds the job."""
+    stitch.plan_next_job(github, JobPlan(tap_seconds=36_000))
     interrupt_before_start_response(mocker, context)
     stitch.stop_job(github)
 
