@@ -112,7 +112,7 @@ class Backoff:
         self._account_retry_at = float("-inf")
         self._successes = 0
 
-    def record_success(self, request: LimitedRequest) -> None:
+    def record_response(self, request: LimitedRequest) -> None:
         """Record that Stitch responded to a request."""
         self.reset(request)
         self._successes += 1

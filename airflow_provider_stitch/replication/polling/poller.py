@@ -251,7 +251,7 @@ class AccountPoller:
             if isinstance(response, Page):
                 raise_if_every_query_needs_malformed(response, list(self._queries_for(request)))
             self.outage_error = None
-            self._backoff.record_success(request)
+            self._backoff.record_response(request)
             if isinstance(response, Page):
                 await self._handle_page(request, client, response, sequence, requested_at)
             else:
@@ -260,7 +260,7 @@ class AccountPoller:
         except Exception as error:  # noqa: BLE001 - the waiters receive the error
             final_error = await self._retry_or_error(request, error)
             if final_error is not None:
-                await self._fail_queries(request, client, final_error, sequence, requested_at)
+                await self._handle_final_error(request, client, final_error, sequence, requested_at)
         finally:
             abort.set()  # a long download would keep its thread and the event loop alive
 
@@ -334,7 +334,7 @@ class AccountPoller:
             if page is None or malformed_record_error(query, page) is None:
                 query.try_resolve(self._extractions, self._loads)
 
-    async def _fail_queries(
+    async def _handle_final_error(
         self,
         request: LimitedRequest,
         client: StitchClient,
@@ -354,7 +354,7 @@ class AccountPoller:
         """Schedule a retry and return None, or return the error that the waiters receive."""
         if not isinstance(error, StitchError) or not may_be_outage(error) or is_missing_page(request, error):
             self.outage_error = None
-            self._backoff.record_success(request)
+            self._backoff.record_response(request)
             return error
         attempts, may_retry = self._backoff.record_failure(request, error, self._caller.clock.time())
         is_log = request.kind is RequestKind.LOG

@@ -37,7 +37,7 @@ class ExpectedLoad:
     must_settle: bool = False
     longest_gap: timedelta = timedelta(0)  #: the longest time between two consecutive batches of the stream
     #: The earliest possible time of the last batch; None if `last_batch_at` is exact.
-    last_batch_not_before: datetime | None = None
+    earliest_last_batch_at: datetime | None = None
     rows_confirmed: bool = True  #: whether the log proves that the stream had rows
     #: The `tap_stream_id` of each stream; empty if the logged name matches no stream.
     stream_ids: frozenset[str] = frozenset()
@@ -155,10 +155,10 @@ def _expected_load(
     evidence: _Evidence, names: StreamNames, log: ExtractionLog, job: JobTimes
 ) -> ExpectedLoad:
     streams, logged = evidence
-    last_batch_at, last_batch_not_before = _batch_times(logged, log, job)
+    last_batch_at, earliest_last_batch_at = _batch_times(logged, log, job)
     # If several selected streams share the name, a load may belong to any of these streams.
     is_unique = len(streams) == 1 and not names.has_namesake(streams[0])
-    is_single_batch = log.complete and logged.one_request and is_unique and last_batch_not_before is None
+    is_single_batch = log.complete and logged.one_request and is_unique and earliest_last_batch_at is None
     load_names = _logged_load_names(streams, logged)
     return ExpectedLoad(
         label=_label(streams, logged.name, names),
@@ -167,7 +167,7 @@ def _expected_load(
         rows=logged.rows,
         must_settle=not is_single_batch,
         longest_gap=logged.longest_gap,
-        last_batch_not_before=last_batch_not_before,
+        earliest_last_batch_at=earliest_last_batch_at,
         rows_confirmed=logged.certain,
         stream_ids=frozenset(stream.tap_stream_id for stream in streams),
         shared_names=_shared_names(load_names, streams, names),
@@ -200,7 +200,7 @@ def _possible_loads(
                 label=names.label(stream),
                 load_names=load_names(stream),
                 last_batch_at=job.ended_at,
-                last_batch_not_before=job.started_at,
+                earliest_last_batch_at=job.started_at,
                 must_settle=True,
                 rows_confirmed=False,
                 stream_ids=frozenset((stream.tap_stream_id,)),

@@ -166,7 +166,7 @@ def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadS
         if status is not None:
             return status
     # After the quiet period, a load that may contain the last batch is assumed to contain that batch.
-    earliest = expected.last_batch_not_before
+    earliest = expected.earliest_last_batch_at
     may_contain_batch = (
         loaded_at is not None and earliest is not None and loaded_at >= whole_seconds(earliest)
     )

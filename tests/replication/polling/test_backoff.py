@@ -37,7 +37,7 @@ def test_success_ends_the_backoff_except_for_an_isolated_failure():
     for _ in range(ISOLATED_AFTER):
         assert not backoff.is_isolated_failure(LOG)
         backoff.record_failure(LOG, OUTAGE, now=0.0)
-        backoff.record_success(PAGE)
+        backoff.record_response(PAGE)
 
     assert backoff.is_isolated_failure(LOG)
     assert backoff.seconds_until_retry(PAGE, 0.0) <= 0
@@ -47,10 +47,10 @@ def test_success_ends_the_backoff_except_for_an_isolated_failure():
 def test_failures_during_an_outage_are_not_isolated():
     backoff = Backoff()
     backoff.record_failure(LOG, OUTAGE, now=0.0)
-    backoff.record_success(PAGE)
+    backoff.record_response(PAGE)
     for _ in range(2 * ISOLATED_AFTER):
         backoff.record_failure(LOG, OUTAGE, now=0.0)
-    backoff.record_success(PAGE)
+    backoff.record_response(PAGE)
     backoff.record_failure(LOG, OUTAGE, now=0.0)
 
     assert not backoff.is_isolated_failure(LOG)
