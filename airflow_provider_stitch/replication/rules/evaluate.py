@@ -190,7 +190,7 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
         return _running(Need.STREAMS, extraction=extraction)
     if not is_log_final(observations.log) and not is_log_unavailable(observations):
         return _running(Need.LOG, extraction=extraction)
-    job = _job_times(extraction, observations)
+    job = _job_times(extraction)
     expected = expected_loads(observations.log, observations.streams, job)
     # Stitch may load rows of the previous job after this job has started, so a load does not prove that this
     # job's rows are loaded.
@@ -213,14 +213,12 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
     )
 
 
-def _job_times(extraction: ExtractionStatus, observations: Observations) -> JobTimes:
-    """Return the job's start and end.
+def _job_times(extraction: ExtractionStatus) -> JobTimes:
+    """Return the start and the end of a job whose extraction has finished.
 
-    An unknown end is replaced with the time of the last poll of the loads, and an unknown start with the end.
-    The replacements are later than the actual times, so no load of an earlier job is accepted.
+    An unknown time is replaced with a later time, so that no load of an earlier job is accepted.
     """
-    end_of_time = datetime.max.replace(tzinfo=timezone.utc)
-    ended_at = extraction.completed_at or observations.loads_at or end_of_time
+    ended_at = extraction.completed_at or datetime.max.replace(tzinfo=timezone.utc)
     return JobTimes(extraction.started_at or ended_at, ended_at)
 
 
