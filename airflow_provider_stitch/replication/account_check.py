@@ -193,8 +193,8 @@ class AccountCheck:
 
     def _progress(self, wait: float) -> str:
         return (
-            f"{self._state(wait)} They are shared with tasks that wait for jobs. The next request is free in "
-            f"{wait:.0f} s."
+            f"{self._state(wait)} Tasks that wait for jobs also send such requests. The next request is free "
+            f"in {wait:.0f} s."
         )
 
     def _timed_out(self, wait: float) -> PhaseTimedOut:

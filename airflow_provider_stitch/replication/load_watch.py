@@ -320,8 +320,8 @@ class _SourceWatch:
             return
         if source.name != self._source:
             self._warn_about_name(
-                f"The watcher of source {self._source!r} finds no loads, because it needs the source's name. "
-                f"Use the name {source.name!r}."
+                f"The watcher of source {self._source!r} finds no loads, because this is not the source's "
+                f"name. Use the name {source.name!r}."
             )
         if any(interest.stream is None for interest in self._watch.interests.of_source(self._source)):
             streams = await session.call(lambda: client.list_streams(source.id))
