@@ -109,7 +109,8 @@ class Airflow:
                 process.suspend()
             yield
         finally:
-            process.resume()
+            with suppress(psutil.NoSuchProcess):  # Airflow may have killed the process
+                process.resume()
 
     def _database_is_locked(self) -> bool:
         """Return whether a process seems to be suspended while it holds SQLite's write lock."""

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 
-import pytest
-
+from tests.support.task_state import STORES_TASK_STATE
 from tests.system.chaos.plan import plan_batches
 from tests.system.chaos.runner import ChaosRunner, two_triggerers
 from tests.system.chaos.stitch_process import running_stitch
 from tests.system.harness import with_redis
 
-pytestmark = pytest.mark.skipif(
-    tuple(int(part) for part in version("apache-airflow").split(".")[:2]) < (3, 3),
-    reason="Airflow stores task state since 3.3",
-)
+pytestmark = STORES_TASK_STATE
 
 RUNS = 5
 SEED = 9428

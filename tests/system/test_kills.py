@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
 import pytest
 
 from local_airflow.processes import IS_AIRFLOW_2
+from tests.support.task_state import STORES_TASK_STATE
 from tests.system.conftest import VERY_LONG
 
-STORES_TASK_STATE = tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3)
-# Airflow before 3.3 does not store the job name for the next try, so the name is lost when the worker is
-# killed.
-needs_task_state = pytest.mark.skipif(not STORES_TASK_STATE, reason="Airflow stores task state since 3.3")
 
-
-@needs_task_state
+@STORES_TASK_STATE
 def test_retry_resumes_job_of_killed_worker(airflow, source):
     run = source.run_until_waiting("plain_in_worker")
     airflow.kill_tasks()
@@ -27,7 +21,7 @@ def test_retry_resumes_job_of_killed_worker(airflow, source):
     assert run.xcom()["job_name"] == job.job_name
 
 
-@needs_task_state
+@STORES_TASK_STATE
 def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow, stitch, source, where):
     """Stitch has started the job, but the response with the job name has not arrived yet."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
@@ -42,7 +36,7 @@ def test_retry_finds_job_if_worker_was_killed_before_the_start_response(airflow,
     assert run.xcom()["job_name"] == job.job_name
 
 
-@needs_task_state
+@STORES_TASK_STATE
 def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, source):
     """The worker is killed, and the job is stopped before the next try of the task finds the job."""
     stitch.fail("POST", f"/sources/{source.id}/sync", delay=30, after_effect=True)
@@ -59,7 +53,7 @@ def test_retry_starts_another_job_if_the_first_was_terminated(airflow, stitch, s
     assert "JobTerminated" not in run.log()
 
 
-@needs_task_state
+@STORES_TASK_STATE
 def test_cleared_task_of_a_killed_worker_starts_another_job(airflow, source):
     """If a running task is cleared and its worker is killed, Airflow 3.3 does not increase `max_tries`.
 
@@ -89,7 +83,7 @@ def run_until_process_waits(airflow, source, dag_id):
     return run, task
 
 
-@needs_task_state
+@STORES_TASK_STATE
 @pytest.mark.parametrize(
     ("dag_id", "message"),
     [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 
 import pytest
 
@@ -17,6 +16,7 @@ from tests.support.interrupted_runs import (
     interrupt_before_wait,
     run_job_operator,
 )
+from tests.support.task_state import STORES_TASK_STATE
 
 
 def test_retry_resumes_job_of_killed_try(stitch, github, context, mocker):
@@ -110,17 +110,15 @@ def test_start_during_outage_fails_with_status_code_at_timeout(stitch, github, c
     assert stitch.jobs(github) == []
 
 
-# Airflow 3.3 and later versions store the state of a task.
-if tuple(int(part) for part in version("apache-airflow").split(".")[:2]) >= (3, 3):
+@STORES_TASK_STATE
+def test_retry_in_a_dag_resumes_the_job(airflow, stitch, github, mocker):
+    expire_deadline_when_waiting(mocker, times=1)
+    with airflow.dag() as dag:
+        StitchRunReplicationJobOperator(task_id="replicate", source="github", retries=1, retry_delay=0)
 
-    def test_retry_in_a_dag_resumes_the_job(airflow, stitch, github, mocker):
-        expire_deadline_when_waiting(mocker, times=1)
-        with airflow.dag() as dag:
-            StitchRunReplicationJobOperator(task_id="replicate", source="github", retries=1, retry_delay=0)
+    dag_run = airflow.run(dag)
 
-        dag_run = airflow.run(dag)
-
-        (job,) = stitch.jobs(github)
-        assert dag_run.state == "success"
-        assert f"Resuming job {job.job_name}, which an earlier try of this task started" in dag_run.output
-        assert dag_run.xcom["replicate"]["job_name"] == job.job_name
+    (job,) = stitch.jobs(github)
+    assert dag_run.state == "success"
+    assert f"Resuming job {job.job_name}, which an earlier try of this task started" in dag_run.output
+    assert dag_run.xcom["replicate"]["job_name"] == job.job_name
