@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.replication.polling.caller import Clock
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
-    from airflow_provider_stitch.replication.rules.goal import Goal
+    from airflow_provider_stitch.replication.rules.goal import Goal, Phase
     from airflow_provider_stitch.replication.rules.observations import Observations
 
 # Seconds between two heartbeats of a task. The interval is longer if a large number of tasks are waiting.
@@ -23,6 +23,16 @@ HEARTBEAT_INTERVAL = 600.0
 # A heartbeat that is late by more than this number of seconds reserves a new slot, because the heartbeats of
 # many other tasks may also be late.
 HEARTBEAT_GRACE = 10.0
+
+# What the source must finish in each phase.
+_PHASE_NAMES: dict[Phase, str] = {
+    "connection_check": "its connection check",
+    "structure_sync": "its structure sync",
+    "extraction": "its extraction",
+    "extraction_end": "its running job",
+    "preparation": "preparation",
+    "loading": "loading",
+}
 
 
 class ProgressLog:
@@ -47,7 +57,7 @@ class ProgressLog:
         self._slot_reserved = False
 
     def log_wait_started(self, goal: Goal) -> None:
-        self._log_info(f"Waiting for {describe(goal)}")
+        self._log_info(f"Waiting for {describe_event(goal)}")
         self.next_heartbeat_at = self._clock.time() + HEARTBEAT_INTERVAL
 
     def log_heartbeat(self, goal: Goal, evaluation: Evaluation, observations: Observations) -> None:
@@ -59,7 +69,7 @@ class ProgressLog:
             self.next_heartbeat_at, self._slot_reserved = now + HEARTBEAT_LOG.reserve_slot(), True
         if now >= self.next_heartbeat_at:
             progress = describe_progress(goal, evaluation, observations)
-            self._log_info(f"Still waiting for {describe(goal)}: {progress}")
+            self._log_info(f"Still waiting for {describe_event(goal)}: {progress}")
             self.next_heartbeat_at, self._slot_reserved = now + HEARTBEAT_INTERVAL, False
 
     def log_job_name(self, job_name: str) -> None:
@@ -87,16 +97,15 @@ class ProgressLog:
             log(line)
 
 
-def describe(goal: Goal) -> str:
-    """Return a description of a goal, such as `loading of source github (310442)`."""
-    phase = "the end of the running job" if goal.phase == "extraction_end" else goal.phase.replace("_", " ")
-    return f"{phase} of source {goal.source_name} ({goal.source_id})"
+def describe_event(goal: Goal) -> str:
+    """Return the event that a goal waits for, such as `source github (310442) to finish loading`."""
+    return f"source {goal.source_name} ({goal.source_id}) to finish {_PHASE_NAMES[goal.phase]}"
 
 
 def describe_job(goal: Goal) -> str:
-    """Return the name of a goal's job, or a description if the name is unknown."""
+    """Return a description of a goal's job, with the job's name if the name is known."""
     if goal.job_name is not None:
-        return goal.job_name
+        return f"job {goal.job_name}"
     if goal.started_after is not None:
         return f"a job that started at {format_time(goal.started_after)} or later"
     return "a job of unknown name"
@@ -123,7 +132,7 @@ def _describe_extraction(goal: Goal, observations: Observations) -> str:
     listed_job = observations.extraction
     if listed_job is None and observations.previous_job_polled_at is None:
         return (
-            f"Stitch has not yet returned the list of extractions to this task, which waits for "
+            "Stitch has not yet returned the list of extractions to this task, which waits for "
             f"{describe_job(goal)}"
         )
     seen = "Stitch lists no finished job of the source"
@@ -161,7 +170,7 @@ def timeout_message(
             "Let fewer tasks wait at the same time, or set deferrable=True."
         )
     return (
-        f"Waiting for {describe(goal)} took longer than the task's {time_limit}: "
+        f"Waiting for {describe_event(goal)} took longer than the task's {time_limit}: "
         f"{describe_progress(goal, evaluation, observations)}{job}. "
         f"Status requests sent: {requests_sent}.{budget} {_advice(goal, time_limit)}"
     )

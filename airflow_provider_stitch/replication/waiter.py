@@ -38,7 +38,7 @@ from airflow_provider_stitch.replication.polling.queries import (
 )
 from airflow_provider_stitch.replication.progress import (
     ProgressLog,
-    describe,
+    describe_event,
     describe_job,
     timeout_message,
 )
@@ -145,8 +145,8 @@ class Waiter:
         """
         fields = error_to_dict(error)
         if f"{self.goal.source_name} ({self.goal.source_id})" not in fields["message"]:
-            job = describe_job(self.goal)
-            fields["message"] += f"\nRaised while waiting for {describe(self.goal)}: {job}."
+            event, job = describe_event(self.goal), describe_job(self.goal)
+            fields["message"] += f"\nRaised while waiting for {event} ({job})."
         return fields
 
     async def poke(self) -> Evaluation:

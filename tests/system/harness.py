@@ -221,7 +221,7 @@ class Run:
 
         Each try starts a waiter, and so does each triggerer that resumes the task's trigger.
         """
-        return self.log().count("Waiting for loading")
+        return len(re.findall("Waiting for source .* to finish loading", self.log()))
 
     @property
     def task_state(self) -> str | None:

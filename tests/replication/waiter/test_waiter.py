@@ -42,7 +42,7 @@ def test_wait_logs_each_step(waiter, github):
     waiter.replicate(github)
 
     waiting, extraction, heading, *loaded = waiter.lines
-    assert waiting == "Waiting for loading of source github (310442)"
+    assert waiting == "Waiting for source github (310442) to finish loading"
     assert extraction.startswith("Extraction finished after 150 s, at ")
     assert heading == "2 streams to load: commits (120 rows), pulls (7 rows)"
     assert sorted(line.split(" at ")[0] for line in loaded) == [
@@ -86,7 +86,7 @@ def test_long_wait_logs_heartbeats(stitch, waiter, github):
 
     waiter.replicate(github)
 
-    heartbeats = [line for line in waiter.lines if line.startswith("Still waiting for loading")]
+    heartbeats = [line for line in waiter.lines if line.startswith("Still waiting for source")]
     assert 4 <= len(heartbeats) <= 6
     assert heartbeats[0].endswith("is not listed as finished; Stitch lists no finished job of the source")
 
@@ -276,7 +276,8 @@ def test_timeout_before_the_first_poll_reports_the_used_up_budget(stitch, waiter
 
     with pytest.raises(PhaseTimedOut, match="requests for the last 10 minutes are used up") as caught:
         asyncio.run(Waiter(session, waiter.goal(github, job.job_name)).wait()).raise_for_error()
-    assert f"while waiting for loading of source github ({github}): {job.job_name}" in str(caught.value)
+    event = f"source github ({github}) to finish loading (job {job.job_name})"
+    assert f"Raised while waiting for {event}." in str(caught.value)
 
 
 def test_job_between_two_polls_counts_as_the_previous_job():
