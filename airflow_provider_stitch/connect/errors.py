@@ -1,7 +1,7 @@
 """The exceptions of this package, one class per kind of failure.
 
-Every exception that `connect` raises is a subclass of StitchError. The class of an error identifies the kind
-of failure, and the attribute `retryable` indicates whether a retry can help. An error message states what
+All methods of the clients raise only subclasses of StitchError. The class of an error identifies the kind of
+failure, and the attribute `retryable` indicates whether a retry can help. An error message states what
 happened, which source or job is affected, and what to do. The module imports only the standard library, so
 that DAG files can import the classes cheaply.
 """
@@ -153,7 +153,7 @@ class UnknownStream(StitchError):
 
 
 class InvalidArgument(StitchError):
-    """An argument is invalid, so no request was sent to Stitch."""
+    """An argument is invalid."""
 
     retryable = False
 
@@ -207,7 +207,7 @@ class JobNotStarted(StitchError):
 
 
 class StitchUnavailable(StitchError):
-    """Stitch did not respond, or it responded with a server error (status 5xx).
+    """Stitch did not respond, or it responded with a server error (status 5xx) or a timeout (status 408).
 
     :param retry_after: the `Retry-After` header of the response in seconds, or None if the response has no
         such header.

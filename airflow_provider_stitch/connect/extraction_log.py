@@ -3,9 +3,9 @@
 The result shows which streams had rows, when the rows were sent, and how the job ended.
 
 Three programs write to a log: the runner (`main`), the tap and the target. The target `target-stitch` logs
-every batch that it sends. The Avro target writes a marker for each stream that has rows. Only lines from the
-target prove that a stream had rows. Many taps do not count rows, and a tap's count may include rows that it
-does not send.
+every batch that it sends. The Avro target writes a marker for each stream that has rows. In a complete log,
+only lines from the target prove that a stream had rows, because many taps do not count rows, and a tap's
+count may include rows that it does not send. In other logs, a tap's count above 0 is evidence as well.
 
 A log is parsed in one pass while it is downloaded. Memory use is limited, even if the log is very long, has
 very long lines, or contains many streams.
@@ -80,7 +80,7 @@ class ExtractionLog:
     """The parsed content of one extraction job's log."""
 
     #: The streams that had rows according to the log, by name. A stream's name is taken from the target's
-    #: lines, or from the tap's lines if the target wrote no lines about the stream.
+    #: lines. If the log is not complete, streams that only the tap's counters contain are included.
     streams: Mapping[str, StreamLog]
     #: Whether `streams` contains every stream that had rows. False if the log is truncated.
     complete: bool

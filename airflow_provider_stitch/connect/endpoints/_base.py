@@ -99,8 +99,7 @@ class EndpointGroup:
     def _delete(self, endpoint: Endpoint, context: ErrorContext, **request: Any) -> Response:
         """Delete an object.
 
-        The request is never retried, because a second attempt would fail with status 404 if the first attempt
-        had succeeded.
+        The request is never retried, because a second attempt would fail if the first attempt had succeeded.
         """
         return self._request(endpoint, context, expects_body=False, **request)
 

@@ -149,7 +149,7 @@ class DestinationEndpoints(AccountEndpoints):
     def delete_destination(self, destination: int | str) -> None:
         """Delete a destination and its post-load hooks.
 
-        Stitch pauses the destination's sources until the account has another destination.
+        Stitch pauses the destination's sources until another destination is connected.
 
         :raises UnknownDestination: if the account has no such destination, or if the destination is already
             deleted.

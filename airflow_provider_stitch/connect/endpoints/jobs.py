@@ -106,8 +106,8 @@ class JobEndpoints(AccountEndpoints):
     def stop_replication_job(self, source: int | str) -> None:
         """Stop the running extraction of a source. Stitch then loads the rows that were already extracted.
 
-        The request is retried while Stitch is unavailable. Stitch does not appear to report an error if no
-        extraction was running.
+        The request is retried while Stitch is unavailable. Stitch does not document whether it reports an
+        error if no extraction was running.
 
         :raises UnknownSource: if the account has no such source.
         :raises StitchBadRequest: if Stitch does not stop the job.

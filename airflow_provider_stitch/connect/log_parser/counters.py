@@ -1,7 +1,8 @@
 """Parse the record counters of an extraction log.
 
-The formats are known from Stitch's extraction logs and the Singer metrics format. The runner writes a counter
-as a sentence, as JSON, or as the repr of a metric point. Counters of taps and targets have the same formats.
+The formats are known from Stitch's extraction logs and the Singer metrics format. The runner rewrites some
+counters as sentences. Other counters appear as JSON, or as the repr of a metric point. A counter of a tap or
+a target may have any of these formats.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """The objects of the Stitch Connect API, as frozen dataclasses.
 
 Each class has a constructor `from_json` for responses. Stitch omits many fields and may add fields at any
-time, so only ids and names are required. All other fields are None if they are missing or null in the
-response. Unknown keys are available in `raw`. A value of an undocumented type raises UnexpectedResponse. All
-times are in UTC. The package imports only the standard library and modules of this project.
+time, so only ids and names are required. All other fields are None or empty if they are missing or null in
+the response, unless the comment on a field states a different value. Unknown keys are available in `raw`. A
+value of an undocumented type raises UnexpectedResponse. All times are in UTC. The package imports only the
+standard library and modules of this project.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class ReplicationJob:
 
     job_name: str
     source_id: int
-    responded_at: datetime | None  #: `Date` header of the response (UTC)
+    responded_at: datetime | None  #: time of the response (UTC), or None if the time is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,7 @@ class Page(Generic[T]):
     records: tuple[T, ...]
     number: int  #: page number, starting at 1
     total: int  #: number of records in the whole list
-    responded_at: datetime | None  #: `Date` header of the response (UTC)
+    responded_at: datetime | None  #: time of the response (UTC), or None if the time is unknown
     next_page: int | None  #: the page number of the next page, or None on the last page
     malformed: tuple[MalformedRecord, ...] = ()  #: records that cannot be parsed
 

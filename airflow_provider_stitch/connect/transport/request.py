@@ -184,8 +184,8 @@ class Transport:
         :param path: a path that starts with `/`. The ids and names in the path must be percent-encoded.
         :param form: the fields of a form-encoded body. Pass either `form` or `json`.
         :param secrets: additional secrets in the request, which are removed from error messages.
-        :param confidential: whether a successful response contains a secret. If True, no message may show the
-            response body.
+        :param confidential: whether a successful response contains a secret. If True, no message shows the
+            body of a successful response.
         :param accept: additional status codes for which the response is returned. By default, only 2xx
             responses are returned.
         :param expects_body: whether a 2xx response with an empty body is an error.
