@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 APP_URL = "https://app.stitchdata.com"
 
-# Timeout in seconds when a user tests a connection. It is short, because the user waits for the result.
+# Seconds to retry failed requests when a user tests a connection, because the user waits for the result.
 TEST_TIMEOUT = 5.0
 
 
@@ -35,20 +35,21 @@ class StitchHook(BaseHook):
     client ID from Stitch. Without a host, the hook uses Stitch's public address. The connection can have the
     following extras:
 
-    - `request_timeout`: timeout of each request in seconds (30 by default).
+    - `request_timeout`: maximum number of seconds to wait for each part of a response (30 by default).
     - `requests_per_10_minutes`: maximum number of status requests in 10 minutes (30 by default).
     - `redis_conn_id`: id of a Redis connection, with which several hosts share the request budget.
     - `partner_id` and `partner_secret`: credentials of a Stitch partner, which are required to create
       accounts (see `partner`).
+    - `webhook_secret`: secret of the URL at which Airflow receives Stitch's post-load webhooks.
 
     A connection with partner credentials can create accounts without an access token. All other requests
     require an access token.
 
     :param stitch_conn_id: id of the Airflow connection.
     :param budget_timeout: maximum number of seconds that a request for extractions, loads or a log waits if
-        the account's request budget is used up. After this time, the client raises RateLimited. The attribute
-        `retry_after` of the error is the number of seconds until the budget permits a request. If 0, requests
-        do not wait.
+        the account's request budget is used up. If the wait would be longer, the client raises RateLimited.
+        The attribute `retry_after` of the error is the number of seconds until the budget permits a request.
+        If 0, requests do not wait.
     """
 
     conn_name_attr = "stitch_conn_id"
@@ -141,9 +142,8 @@ class StitchHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Test the connection. Return whether the test succeeded, and a message for the user.
 
-        The test requests the account's sources. If `redis_conn_id` is set, the test also connects to the
-        Redis server. The test checks only the format of partner credentials, because no request to Stitch can
-        test the credentials.
+        The test requests the account's sources and, if `redis_conn_id` is set, connects to the Redis server.
+        Only the format of partner credentials is checked, because only creating an account would test them.
         """
         from airflow_provider_stitch.connect.errors import StitchError
         from airflow_provider_stitch.hooks.redis_connection import redis_problem
