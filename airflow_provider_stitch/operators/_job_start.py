@@ -95,7 +95,7 @@ class JobStart(LineageTask):
         def on_kill(self) -> None: ...
 
     def _parse_arguments(self) -> None:
-        """Validate the arguments that are not template fields.
+        """Validate the arguments, except for arguments that are still templates.
 
         :raises ValueError: if an argument is invalid.
         """

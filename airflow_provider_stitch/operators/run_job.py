@@ -57,9 +57,10 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
 
     The XCom is a dict: `job_name`, `source_id`, `source_name`, `client_id`, `started_at`,
     `extraction_completed_at`, `loaded_at`, `streams` and `url`. `streams` contains the streams that had new
-    rows: `{stream_name: {"rows": int or None, "loaded_at": iso}}`, where `rows` is None if the tap does not
-    log the number of rows. With `wait_for=None`, the XCom contains only the first five keys and `url`. Times
-    are ISO 8601 in UTC, by Stitch's clock.
+    rows: `{stream_name: {"rows": int or None, "loaded_at": iso}}`, where `rows` is None if the extraction log
+    does not contain the number of rows. If the task waits for a phase before the preparation, `streams` is
+    empty. With `wait_for=None`, the XCom contains only the first five keys and `url`. Times are ISO 8601 in
+    UTC, by Stitch's clock.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param wait_for: the phase to wait for: `"structure_sync"`, `"extraction"`, `"preparation"`, `"loading"`,
@@ -72,7 +73,7 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
         running job, and starts a new job. `"fail"` raises JobAlreadyRunning. (templated)
     :param load_settle: number of seconds to wait after a stream's last load, if this load might not contain
         the job's last batch. Each later load of the stream restarts the wait. The wait is longer if the gaps
-        between the stream's batches are long. If 0, the task accepts the stream's first load. (templated)
+        between the stream's batches are long. If 0, the first load after these batches counts. (templated)
     :param quiet_period: number of seconds to wait after the source's last load. If a stream has not been
         loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
         assumed to have had no rows. (templated)
@@ -87,8 +88,9 @@ class StitchRunReplicationJobOperator(JobStart, BaseOperator):
     :param deferrable: wait in the triggerer. The default is Airflow's `[operators] default_deferrable`.
     :param stop_on_kill: stop the job in Stitch if the task is killed or cleared, or exceeds its
         `execution_timeout`.
-    :param emit_assets: after loading, update the source's asset (`stitch_source`) and the assets of streams
-        with new rows (`stitch_stream`, at most 50). Pass a list of streams to update only their assets.
+    :param emit_assets: after loading, update the assets of the source (`stitch_source`) and of streams with
+        new rows (`stitch_stream`; none if more than 50). Pass a list of streams to update only their assets
+        and the source's asset.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 

@@ -247,7 +247,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
 class StitchConnectionCheckSensor(_StitchPhaseSensor):
     """Waits until the connection check of a source has succeeded.
 
-    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
+    The sensor returns the same dict as StitchRunReplicationJobOperator. Unknown values are None or empty.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
@@ -270,7 +270,7 @@ class StitchConnectionCheckSensor(_StitchPhaseSensor):
 class StitchStructureSyncSensor(_StitchPhaseSensor):
     """Waits until the structure sync of a job, which is the first part of its extraction, has succeeded.
 
-    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
+    The sensor returns the same dict as StitchRunReplicationJobOperator. Unknown values are None or empty.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
@@ -292,7 +292,7 @@ class StitchStructureSyncSensor(_StitchPhaseSensor):
 class StitchExtractionSensor(_StitchPhaseSensor):
     """Waits until the extraction of a job (discovery, tap and target) has succeeded.
 
-    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
+    The sensor returns the same dict as StitchRunReplicationJobOperator. Unknown values are None or empty.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
@@ -315,7 +315,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
     """Waits until the streams of a job are prepared for loading.
 
     Stitch does not report the preparation. A stream counts as prepared when it is loaded or has a load error.
-    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
+    The sensor returns the same dict as StitchRunReplicationJobOperator. Unknown values are None or empty.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
@@ -347,7 +347,7 @@ class StitchPreparationSensor(_StitchPhaseSensor):
 class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
     """Waits until all rows of a job are loaded into the destination.
 
-    The sensor returns the same dict as StitchRunReplicationJobOperator, with None for unknown values.
+    The sensor returns the same dict as StitchRunReplicationJobOperator. Unknown values are None or empty.
 
     :param source: the source's id, its `name`, or its display name. (templated)
     :param job_name: name of the job to wait for. (templated)
@@ -357,7 +357,7 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         list or comma-separated names. If None, the task waits for all streams that had rows. (templated)
     :param load_settle: number of seconds to wait after a stream's last load, if this load might not contain
         the job's last batch. Each later load of the stream restarts the wait. The wait is longer if the gaps
-        between the stream's batches are long. If 0, the task accepts the stream's first load. (templated)
+        between the stream's batches are long. If 0, the first load after these batches counts. (templated)
     :param quiet_period: number of seconds to wait after the source's last load. If a stream has not been
         loaded by then, and the extraction log contains no evidence that the stream had rows, the stream is
         assumed to have had no rows. (templated)
@@ -371,9 +371,9 @@ class StitchLoadingSensor(LineageTask, StitchPreparationSensor):
         cannot start the task in the triggerer, the task starts in a worker and logs the reason.
     :param end_from_trigger: end in the triggerer instead of a worker. Requires `deferrable`. A worker still
         ends the task after some failures, and whenever `outlets`, `multiple_outputs` or listeners are in use.
-    :param emit_assets: after loading, update the source's asset (`stitch_source`) and the assets of streams
-        with new rows (`stitch_stream`, at most 50). Pass a list of streams to update only their assets. If
-        `emit_assets` is set, a worker ends the task even with `end_from_trigger`.
+    :param emit_assets: after loading, update the assets of the source (`stitch_source`) and of streams with
+        new rows (`stitch_stream`; none if more than 50). Pass a list of streams to update only their assets
+        and the source's asset. If `emit_assets` is set, a worker ends the task despite `end_from_trigger`.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
