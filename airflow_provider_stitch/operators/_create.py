@@ -101,7 +101,7 @@ class StitchCreateOperator(StitchSetupOperator, Generic[Item]):
     # --- The steps --------------------------------------------------------------------------------------
 
     def create_or_update(self, context: Context) -> SetupResult[Item]:
-        """Create the object or, if it already exists, send the properties that differ."""
+        """Create the object or, if it already exists, send its properties if necessary."""
         public, secret = self._arguments(context)
         existing = self._find()
         card = self._card(existing)
@@ -305,7 +305,7 @@ def render_credentials(
 def _render_object(
     operator: StitchSetupOperator, value: Mapping[str, Any], context: Context
 ) -> dict[str, Any]:
-    """Render the secrets in an object. Other values, such as the `type` of the object, are not rendered."""
+    """Render the templates and secrets in an object. Other values, such as its `type`, stay unchanged."""
     rendered: dict[str, Any] = {}
     for key, each in value.items():
         if isinstance(each, Mapping):

@@ -43,7 +43,7 @@ class StitchSetupOperator(StitchTask, BaseOperator):
     #: Names of the arguments that contain secrets. Their templates are rendered when the task runs, but the
     #: arguments are not template fields.
     secret_arguments: Sequence[str] = ("credentials",)
-    #: Names of string arguments that become numbers if `render_template_as_native_obj` is set.
+    #: Names of string arguments that may become numbers if `render_template_as_native_obj` is set.
     string_arguments: Sequence[str] = ()
 
     def __init__(

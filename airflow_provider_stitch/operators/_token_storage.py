@@ -34,7 +34,7 @@ class TokenStorage:
     :param conn_id: id of the Airflow connection.
     :param base_url: base URL of Stitch's API, which is stored as the connection's host.
     :param operator: name of the operator, which is included in the connection's description.
-    :param email: e-mail address of a new account's first user; Pass None if the account already exists.
+    :param email: e-mail address of a new account's first user. Pass None if the account already exists.
     """
 
     def __init__(

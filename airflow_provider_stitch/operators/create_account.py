@@ -54,7 +54,7 @@ class StitchTokenOperator(StitchSetupOperator):
     def token_storage(self, base_url: str, *, email: str | None = None) -> TokenStorage:
         """Return an object that can store the token in the task's connection.
 
-        :param email: e-mail address of a new account's first user; Pass None if the account already exists.
+        :param email: e-mail address of a new account's first user. Pass None if the account already exists.
         """
         from airflow_provider_stitch.operators._connections.store import connection_store
         from airflow_provider_stitch.operators._token_storage import TokenStorage

@@ -89,7 +89,7 @@ class StitchCreateDestinationOperator(StitchCreateOperator["Destination"]):
         self.poll_interval: float = parse_duration(poll_interval, "poll_interval") or 0.0
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Create the destination or send the properties that differ, and wait for the connection check."""
+        """Create the destination or, if necessary, send its properties. Wait for the connection check."""
         self._origin = origin_of(context)
         result = self.create_or_update(context)
         destination, sent = result.item, result.sent

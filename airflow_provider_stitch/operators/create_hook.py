@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 class StitchCreateHookOperator(StitchSetupOperator):
     """Create a post-load hook for a destination, unless the destination already has a hook with this URL.
+
     After Stitch has loaded rows of a table, it sends a request to the URL. The request has no custom headers,
     so only the URL can contain a secret. Because the URL can contain a secret, Airflow neither shows nor
     stores the URL.

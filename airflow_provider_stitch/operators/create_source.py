@@ -85,7 +85,7 @@ class StitchCreateSourceOperator(StitchCreateOperator["Source"]):
         self._destination_id: int | None = None
 
     def set_up(self, context: Context) -> dict[str, Any]:
-        """Create the source, or send the properties that differ."""
+        """Create the source, or send its properties if necessary."""
         self._destination_id = None if self.destination is None else self._find_destination()
         result = self.create_or_update(context)
         source = result.item

@@ -46,7 +46,8 @@ class StitchSelectStreamsOperator(StitchSetupOperator):
         warning. (templated)
     :param deselect_others: deselect all other streams.
     :param poll_interval: seconds between two requests while the task waits for the structure sync.
-    :param timeout: how long to keep retrying while Stitch is unavailable, in seconds or as a timedelta.
+    :param timeout: maximum time to retry while Stitch is unavailable, and to wait for the structure sync, in
+        seconds or as a timedelta.
     :param stitch_conn_id: id of the Airflow connection. (templated)
     """
 
