@@ -68,8 +68,9 @@ def _watchers(
 
     :raises ImportError: if the version of Airflow is before 3.3.
     """
-    # These imports are local, because a DAG file without a watcher must not import Airflow's triggers. Before
-    # Airflow 3.3, the first import fails with a message that describes the alternatives to a watcher.
+    # These imports are local, because a DAG file without a watcher must not import Airflow's triggers. The
+    # import of StitchLoadTrigger must be the first, because it fails before Airflow 3.3 with a message that
+    # describes the alternatives to a watcher.
     from airflow_provider_stitch.triggers.loads import StitchLoadTrigger  # isort: skip
     from airflow.sdk import AssetWatcher
 

@@ -1,4 +1,5 @@
 """The lineage of a loaded job: the tables that the job read and wrote, for OpenLineage and for asset events.
+
 `gather` reads the tables from Stitch while the task runs. OpenLineage's listener reports the lineage in
 another process, which must end within ten seconds. The requests of `gather` do not count against the rate
 limit. `facets` sends no requests, and is the only function that uses OpenLineage's client.
@@ -123,7 +124,7 @@ def gather(
     :param with_inputs: whether to read the streams and their schemas. If False, only the names of the outputs
         are determined.
     :param seconds: time limit for all requests together.
-    :param log_warning: a function to call with a one-line message if a request fails.
+    :param log_warning: a function to call with a one-line message if a request fails or takes too long.
     """
     lineage = Lineage(result["job_name"], result["client_id"], ())
     if not result["streams"]:
@@ -206,7 +207,8 @@ class _Reader:
     def _read(self, calls: Mapping[Any, Callable[[], Any]], *, as_one: str | None = None) -> dict[Any, Any]:
         """Run calls in parallel, and return the results of the calls that succeed before the deadline.
 
-        :param as_one: a name for all failed calls, so that the log contains a single message about them.
+        :param as_one: a common name for the failed calls, which the log message contains instead of their
+            own names.
         """
         results: dict[Any, Any] = {}
         errors: dict[Any, Exception] = {}
