@@ -1,8 +1,8 @@
 """The emulator's clock, which can run faster than real time and can be moved forward.
 
-No background task changes the emulated state. For each request, the emulator computes the state from the job
-timelines and the current virtual time. Two clients that send the same request at the same time therefore
-receive the same response.
+The emulated state does not depend on a background task. For each request, the emulator runs all due events
+and computes the state from the job timelines and the current virtual time. Two clients that send the same
+request at the same time therefore receive the same response.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ class StitchEmulator(EmulatedAccount):
         :param headers: the HTTP headers of the response.
         :param delay: real seconds before the response, which is Stitch's own response by default. If the
             client disconnects earlier, Stitch does not process the request unless ``after_effect`` is set.
-        :param cut: whether to close the connection, or ``"mid-body"`` to close it after half of the body.
+        :param cut: whether to close the connection without a response, or ``"mid-body"`` after half the body.
         :param garbage: a non-JSON body, or True for a gateway's HTML page. The status is 200 by default.
         :param drip: real seconds between two bytes of the body.
         :param host: ``"api"`` for requests to the API, or ``"log"`` for requests for logs.

@@ -58,8 +58,9 @@ class ScenarioSource:
     type: str = "platform.github"  #: a documented type, a webhook type, or a key of `new_sources`
     display_name: str | None = None  #: name that Stitch displays; if null, the same as `name`
     id: int | None = None  #: id of the source; if null, the next free id
-    #: Interval between scheduled jobs in minutes. The first job starts after one interval. `cron_expression`
-    #: and `anchor_time` in the `properties` take precedence. If null, the source has no scheduled jobs.
+    #: Interval between scheduled jobs in minutes. The first job starts after one interval. In the
+    #: `properties`, `cron_expression` takes precedence, and from 60 minutes also `anchor_time`. If null, the
+    #: source has no scheduled jobs.
     schedule_minutes: float | None = None
     #: Properties of the source, such as `cron_expression` and `anchor_time`. Numbers, booleans and times are
     #: stored as strings, as in Stitch.
@@ -124,7 +125,7 @@ class Failure:
     method: str | None = None  #: HTTP method of the requests, such as `GET`; if null, every method matches
     #: Regular expression to search in the path and query. If null, every path matches.
     path: str | None = None
-    times: int | Literal["all"] = 1  #: number of faults that make requests fail, or `all`
+    times: int | Literal["all"] = 1  #: number of requests that fail, or `all`
     status: int | None = None  #: HTTP status of the response
     body: Any = None  #: body of the response; a value other than a string is sent as JSON
     headers: Mapping[str, str] | None = None  #: HTTP headers of the response

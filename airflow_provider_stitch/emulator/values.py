@@ -23,8 +23,7 @@ class ValueReader:
 
     The converter collects all problems instead of raising an error.
 
-    Only exit statuses may be negative numbers. Values of type ``float`` are numbers of
-    seconds.
+    Only exit statuses may be negative numbers.
     """
 
     def __init__(self) -> None:

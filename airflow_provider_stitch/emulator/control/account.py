@@ -147,7 +147,7 @@ class EmulatedAccount(SourceControl, JobControl):
             return [copy.deepcopy(w) for w in self._state.outbox.webhooks if w.client_id == self.client_id]
 
     def settle_webhooks(self, timeout: float = 10.0) -> list[Webhook]:
-        """Wait until all due webhooks have been sent, then return all webhooks of the account.
+        """Wait until all due deliveries have been attempted, then return all webhooks of the account.
 
         :param timeout: how long to wait, in real seconds.
         :raises TimeoutError: if a webhook receiver does not respond in time.

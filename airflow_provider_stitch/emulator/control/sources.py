@@ -54,8 +54,8 @@ class SourceControl(AccountControl):
         :param streams: a number of rows per job or an ``EmulatedStream``, for each ``tap_stream_id``.
         :param type: a documented type, a webhook type, or a type for which ``plan_new_sources`` was called.
         :param job: the plan for all jobs of this source.
-        :param schedule_minutes: the interval between scheduled jobs. The property ``cron_expression``
-            overrides the interval. The property ``anchor_time`` applies to intervals of at least 60 minutes.
+        :param schedule_minutes: the interval between scheduled jobs, and until the first job. If None, Stitch
+            schedules no jobs. ``cron_expression`` and, from 60 minutes, ``anchor_time`` take precedence.
         :param check: a plan for a check that starts now. If None, the last check succeeded a day ago.
         :raises ValueError: if an argument is invalid, or if another source has the same name or id.
         """

@@ -79,7 +79,7 @@ class Account:
     # Destinations
 
     def on_destinations_changed(self, now: datetime) -> None:
-        """Record which sources have a destination, and load the batches that waited for a destination."""
+        """Record which sources have a connected destination, and load the batches that waited for one."""
         sources = self.sources.values()
         connected = {s.id for s in sources if s.set_connected(self._is_connected(s), now)}
         self.load_list.update_sources(connected, now)

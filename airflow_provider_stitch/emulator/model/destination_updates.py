@@ -62,7 +62,7 @@ def create_destination(
 
 def _check_plan(account: Account, destination_type: str) -> None:
     if destination_type in account.pricing_plan.excluded_destination_types:
-        # Stitch does not document this error, so its format is the same as for source types.
+        # Stitch does not document this error, so its text is similar to the text for source types.
         raise ApiError(400, f"you do not have access to destination type ({destination_type})")
     if len(account.active_destinations()) >= account.pricing_plan.max_destinations:
         raise ApiError(400, "you are at your destination limit")

@@ -186,9 +186,9 @@ class JobPlan:
     discovery ends the job. Flushed rows are loaded even if the job fails. Stitch terminates a job after 24
     hours.
 
-    If a phase fails and its plan has no description, the log contains a default description. A phase with a
-    negative exit status has no default description, because a process that was killed by a signal writes no
-    message.
+    If a phase fails and its plan has no description, the extraction and the log contain a default
+    description. A phase with a negative exit status has no default description, because a process that was
+    killed by a signal writes no message.
     """
 
     discovery_seconds: float = 10.0  #: duration of the discovery in seconds
@@ -200,7 +200,8 @@ class JobPlan:
     tap_description: str | None = None  #: error message of a failed tap
     target_exit_status: int = 0  #: exit status of the target; 0 if it succeeds
     target_description: str | None = None  #: error message of a failed target
-    terminated: bool = False  #: whether Stitch terminates the job; if so, all exit statuses are null
+    #: Whether Stitch terminates the job at its planned end; if so, all exit statuses are null.
+    terminated: bool = False
     #: Whether the job has a discovery. If not, the tap still starts after ``discovery_seconds``.
     has_discovery: bool = True
     #: The stream whose first batch the Import API permanently rejects, so that the target fails.

@@ -143,7 +143,7 @@ def _check_name(name: str) -> None:
 
 
 def update_source(account: Account, source: Source, body: Any, now: datetime) -> dict[str, Any]:
-    """Update a source, start a connection check, and return the source as a JSON object."""
+    """Update a source, start a connection check if possible, and return the source as a JSON object."""
     allowed = {"display_name", "properties", "paused_at"}
     if account.quirks.accept_destination_id:
         allowed.add("destination_id")

@@ -85,7 +85,7 @@ class EmulatorState:
         return state
 
     def next_webhook_event(self) -> datetime | None:
-        """Return the earliest time at which a webhook can be due, or None if there are no hooks."""
+        """Return the earliest time at which a webhook can be due, or None if no webhook can be due."""
         times = [self.outbox.next_time()]
         times += [a.events.next_time() for a in self.accounts.values() if a.notifications.hooks]
         return min((time for time in times if time is not None), default=None)

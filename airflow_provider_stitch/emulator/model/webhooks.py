@@ -91,7 +91,7 @@ class Outbox:
         self._in_progress -= 1
 
     def is_idle(self, now: datetime) -> bool:
-        """Return whether all due webhooks have been sent and no attempt is in progress."""
+        """Return whether all due deliveries have been attempted and no attempt is in progress."""
         return self._in_progress == 0 and not any(at <= now for at, _ in self._waiting)
 
 

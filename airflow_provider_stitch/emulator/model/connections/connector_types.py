@@ -2,8 +2,9 @@
 
 `report_cards.json` contains the documented properties of each type. If the documentation contains a complete
 report card for a type, the properties are from that report card. Otherwise, the properties are from the
-documented tables. The tables do not specify which values are secret, so credentials are recognized by the
-names of the properties. A source type without a property for credentials has the documented OAuth step.
+documented tables. The tables do not specify which values are secret, so the file marks a property as a
+credential because of its name. A source type without a property for credentials has the documented OAuth
+step.
 
 Each entry of the file is the name of a property, followed by optional words: `required`, `credential`,
 `read_only`, `system` (provided by Stitch unless the user sets the property), the format of the value, and `=`

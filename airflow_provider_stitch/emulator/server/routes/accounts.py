@@ -83,7 +83,7 @@ def _is_text(value: Any) -> bool:
 def _invalid_form(errors: dict[str, str]) -> ApiError:
     """Return the error for invalid fields.
 
-    Stitch documents this error only for invalid partner credentials.
+    Stitch documents this error only for a malformed body and for invalid partner credentials.
     """
     return ApiError(400, {"code": "BadRequest", "message": "Invalid form data.", "errors": errors})
 

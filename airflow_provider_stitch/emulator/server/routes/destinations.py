@@ -66,9 +66,9 @@ def list_destinations(call: Call) -> Any:
 
 
 def create_destination(call: Call) -> Any:
-    """Create a destination and start a connection check.
+    """Create a destination, and start a connection check if all required properties are given.
 
-    Sources without a destination load into the new destination.
+    Sources without a destination load into the new destination unless ``ignore_unmapped_sources`` is true.
     """
     invalid = ApiError(
         400,
@@ -98,7 +98,7 @@ def create_destination(call: Call) -> Any:
 
 
 def update_destination(call: Call) -> Any:
-    """Update the properties of a destination and start a connection check.
+    """Update the properties of a destination, and start a connection check if no required one is missing.
 
     Stitch does not document the error for keys other than ``properties``.
     """
@@ -143,7 +143,7 @@ def list_v3(call: Call) -> Any:
 
 
 def create_v3(call: Call) -> Any:
-    """Create a destination as in API v4. Only the keys in the body have different names."""
+    """Create a destination as in API v4. The keys in the body differ, and only three types are allowed."""
     body = _v3_body(call)
     created = destination_updates.create_destination(
         call.account, call.now, destination_type=body["type"], properties=body["connection"]

@@ -1,7 +1,7 @@
 """The endpoints of the API, each with a method, a path, schemas and a handler.
 
-A handler receives a :class:`Call`. The handler returns the JSON body of a 200 response, or raises
-``ApiError``.
+A handler receives a :class:`Call`. The handler returns the JSON body of a 200 response or a
+:class:`Redirect`, or raises ``ApiError``.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _MAX_TOKENS = 2
 
 
 def list_source_types(call: Call) -> Any:
-    """List all source types with documented properties, and a few deprecated types."""
+    """List all source types with documented properties, and a few types without documented properties."""
     return [_type_body(call, kind) for kind in SOURCE_TYPES.values()]
 
 
@@ -75,7 +75,7 @@ def create_source(call: Call) -> Any:
 
 
 def update_source(call: Call) -> Any:
-    """Update, pause or unpause a source, and start a connection check."""
+    """Update, pause or unpause a source, and start a connection check if no required property is missing."""
     source = _active(call)
     return source_updates.update_source(
         call.account, source, call.json(source_updates.invalid_put_body()), call.now
