@@ -323,6 +323,12 @@ def test_impossible_plan_is_rejected(plan: dict[str, Any], message: str) -> None
         JobPlan(**plan)
 
 
+@pytest.mark.parametrize("rejected", [-1, 6])
+def test_batch_cannot_have_more_rejected_rows_than_rows(rejected: int) -> None:
+    with pytest.raises(ValueError, match="rejected"):
+        Flush(at=20, rows=5, rejected=rejected)
+
+
 def test_two_clients_receive_the_same_state(api: Api, stitch: StitchEmulator, github: int) -> None:
     stitch.plan_jobs(github, JobPlan(flushes={"commits": [Flush(at=20, rows=5), Flush(at=60, rows=5)]}))
     api.start(github)

@@ -81,6 +81,8 @@ class Flush:
     def __post_init__(self) -> None:
         if self.rows < 0 or (self.requests is not None and self.requests < 1):
             raise ValueError("A batch must have at least 0 rows and at least one request.")
+        if not 0 <= self.rejected <= self.rows:
+            raise ValueError(f"The number of rejected rows of a batch must be from 0 to {self.rows}.")
 
 
 @dataclass(frozen=True)
