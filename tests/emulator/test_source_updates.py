@@ -62,6 +62,10 @@ def test_fields_have_selected_only_if_their_stream_is_selected(api: Api, half_se
     assert selected() == [False] * 3
     select(api, half_selected, "b", ["properties", "name"], selected=True)
     assert selected() == [False, False, True]
+    select(api, half_selected, "b", [], selected=False)
+    assert selected() == ["absent"] * 3
+    select(api, half_selected, "b", [], selected=True)
+    assert selected() == [False, False, True]
 
 
 def test_invalid_selection_changes_nothing(api: Api, half_selected: int) -> None:

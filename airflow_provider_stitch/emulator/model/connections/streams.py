@@ -106,10 +106,21 @@ class Stream:
         return {
             "schema": json.dumps({"type": "object", "properties": properties}, separators=(",", ":")),
             "metadata": [
-                {"breadcrumb": list(crumb), "metadata": dict(data)} for crumb, data in self.metadata.items()
+                {"breadcrumb": list(crumb), "metadata": self._shown_metadata(crumb)}
+                for crumb in self.metadata
             ],
             "non-discoverable-metadata-keys": list(WRITABLE_KEYS),
         }
+
+    def _shown_metadata(self, crumb: Breadcrumb) -> dict[str, Any]:
+        """Return the metadata of the stream or of a field, as the API returns it.
+
+        A field has ``selected`` only if its stream is selected.
+        """
+        data = dict(self.metadata[crumb])
+        if crumb and not self.selected:
+            data.pop("selected", None)
+        return data
 
 
 @dataclass(frozen=True, slots=True)
