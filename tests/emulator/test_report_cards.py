@@ -170,6 +170,9 @@ def test_incomplete_destination_is_checked_once_it_is_complete(api: Api, stitch:
     stitch.advance(3)
     assert api.get(f"{path}/last-connection-check")["name"] == changed["check_job_name"]
     assert api.get("/v4/destinations")[1]["report_card"]["current_step_type"] == "fully_configured"
+    unchecked = api("PUT", path, json={"properties": {"host": None}}).json()
+    assert "check_job_name" not in unchecked
+    assert api.get(f"{path}/last-connection-check")["name"] == changed["check_job_name"]
 
 
 @pytest.mark.parametrize(

@@ -72,7 +72,9 @@ class Destination:
         """
         check = self.checks.last
         quirks = self.quirks
-        names_check = quirks.name_checks_in_updates if after_change else quirks.name_checks_in_reads
+        # A creation or an update of an incomplete destination starts no check.
+        started = quirks.name_checks_in_updates and self.is_complete
+        names_check = started if after_change else quirks.name_checks_in_reads
         return {
             "description": self.description,
             "properties": dict(self.properties),
