@@ -54,6 +54,16 @@ def test_frequency_applies_after_cron_expression_is_removed(
     assert start_times(stitch, hourly_source) == ["17 07:00:02", "17 08:00:02", "17 09:00:02"]
 
 
+def test_frequency_without_a_value_is_the_default_of_the_type(
+    api: Api, stitch: StitchEmulator, hourly_source: int
+) -> None:
+    changed = update_properties(api, hourly_source, frequency_in_minutes=None)
+    assert changed["properties"]["frequency_in_minutes"] == "30"
+    assert changed["schedule"]["interval"] == 30.0
+    stitch.advance(1800)
+    assert start_times(stitch, hourly_source) == ["17 06:30:02"]
+
+
 def test_cron_expression_that_never_matches_starts_no_job(
     api: Api, stitch: StitchEmulator, hourly_source: int
 ) -> None:

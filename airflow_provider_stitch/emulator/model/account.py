@@ -38,9 +38,6 @@ if TYPE_CHECKING:
 #: Maximum number of minutes until the first scheduled job of a new source starts.
 MAX_FIRST_WAIT_MINUTES = 30.0
 
-#: Minutes between the scheduled jobs of a source that was created without `frequency_in_minutes`.
-DEFAULT_FREQUENCY_MINUTES = 30.0
-
 
 class Account:
     """The state of one account, with the scheduled events that will change the state."""
@@ -235,7 +232,7 @@ class Account:
         """Schedule the jobs of a source if it is now fully configured for the first time."""
         configured = source.current_step(now) == "fully_configured"
         if configured and source.schedule_when_configured and source.schedule_minutes is None:
-            minutes = float(source.properties.get("frequency_in_minutes") or DEFAULT_FREQUENCY_MINUTES)
+            minutes = float(source.properties["frequency_in_minutes"])
             source.schedule_minutes = minutes
             start = next_start(source.properties, minutes, now)
             if start is not None and not source.properties.get("cron_expression"):

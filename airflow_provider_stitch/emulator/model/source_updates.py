@@ -13,7 +13,11 @@ from airflow_provider_stitch.emulator.model.connections.connector_types import (
     SourceType,
     source_type,
 )
-from airflow_provider_stitch.emulator.model.connections.schedule import SCHEDULE_PROPERTIES, next_start
+from airflow_provider_stitch.emulator.model.connections.schedule import (
+    DEFAULT_FREQUENCY_MINUTES,
+    SCHEDULE_PROPERTIES,
+    next_start,
+)
 from airflow_provider_stitch.emulator.model.connections.sources import Source, system_properties
 from airflow_provider_stitch.emulator.model.plans import EmulatedStream
 from airflow_provider_stitch.emulator.model.times import format_time_ms, parse_time
@@ -24,7 +28,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_stitch.emulator.model.account import Account
 
-_DEFAULT_FREQUENCY_MINUTES = 30
 _DEFAULT_ROWS = 100
 _NAME = re.compile(r"[a-z_][a-z0-9_$]{0,48}", re.ASCII)
 
@@ -68,7 +71,7 @@ def _apply_initial_properties(
     if not source.kind.has_extractions:
         source.apply_properties(properties)
         return
-    from_stitch = {**system_properties(_DEFAULT_FREQUENCY_MINUTES), "anchor_time": format_time_ms(now)}
+    from_stitch = {**system_properties(DEFAULT_FREQUENCY_MINUTES), "anchor_time": format_time_ms(now)}
     source.apply_properties(from_stitch, by_stitch=True)
     source.apply_properties({**property_values.defaults(source.kind.properties, properties), **properties})
     plan = account.new_source_plans.get(source.type, NewConnectionPlan())

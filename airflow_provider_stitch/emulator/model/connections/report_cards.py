@@ -15,6 +15,7 @@ from airflow_provider_stitch.emulator.model.connections.connector_types import (
     source_type,
 )
 from airflow_provider_stitch.emulator.model.connections.property_values import shown_schema
+from airflow_provider_stitch.emulator.model.connections.schedule import DEFAULT_FREQUENCY_MINUTES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -80,7 +81,7 @@ def source_type_body(kind: SourceType, quirks: Quirks, *, access: bool) -> dict[
             "pricing_tier": "standard",
             "pipeline_state": kind.state,
             "default_start_date": "-1 year" if kind.has_extractions else None,
-            "default_scheduling_interval": 30 if kind.has_extractions else None,
+            "default_scheduling_interval": DEFAULT_FREQUENCY_MINUTES if kind.has_extractions else None,
             "protocol": kind.name,
             "access": access,
             "image_version": "1.latest" if kind.has_extractions else None,

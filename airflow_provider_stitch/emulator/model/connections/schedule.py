@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: Names of the source properties that determine when jobs start.
 SCHEDULE_PROPERTIES = ("frequency_in_minutes", "anchor_time", "cron_expression")
+#: Frequency of a source for which the user gives no frequency. In Stitch, the frequency is never null.
+DEFAULT_FREQUENCY_MINUTES = 30
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 #: Minimum value, maximum value and value names of each cron field. The first field contains the seconds.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_stitch.emulator.model.connections import property_values, report_cards, taps
 from airflow_provider_stitch.emulator.model.connections.connector_types import SourceType, source_type
 from airflow_provider_stitch.emulator.model.connections.load_outage import LoadOutage
+from airflow_provider_stitch.emulator.model.connections.schedule import DEFAULT_FREQUENCY_MINUTES
 from airflow_provider_stitch.emulator.model.connections.streams import SelectedStream
 from airflow_provider_stitch.emulator.model.times import (
     format_optional_time,
@@ -179,6 +180,8 @@ class Source:
         self.credentials |= secret
         if isinstance(shown.get("anchor_time"), str):
             shown["anchor_time"] = format_time_ms(parse_time(shown["anchor_time"]))
+        if shown.get("frequency_in_minutes", "") is None:
+            shown["frequency_in_minutes"] = str(DEFAULT_FREQUENCY_MINUTES)
         self.properties = {**self.properties, **shown}
 
     def advance_input_steps(self) -> None:
