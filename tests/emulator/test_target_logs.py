@@ -268,6 +268,23 @@ def test_rejected_batch_ends_the_job(
     assert list(api.loaded_at()) == ["commits"]
 
 
+@pytest.mark.parametrize(
+    ("version", "begin"),
+    [
+        ("4.0", "Error persisting data to Stitch: 400: {"),
+        ("1.8", 'Error persisting data for table "commits": {'),
+    ],
+)
+def test_failed_target_has_the_message_of_its_version(
+    api: Api, stitch: StitchEmulator, github: int, version: str, begin: str
+) -> None:
+    plan = JobPlan(target_exit_status=1, log=LogPlan(target_version=version))
+    log = api.log(stitch.complete_job(github, plan).job_name)
+    message = api.extraction(github)["target_description"]
+    assert message.startswith(begin)
+    assert f"target - CRITICAL {message}\n" in log
+
+
 def test_stream_without_a_batch_cannot_be_rejected(stitch: StitchEmulator, github: int) -> None:
     with pytest.raises(ValueError, match="batch of stream issues, but the stream has no batch"):
         stitch.plan_next_job(github, JobPlan(refused_stream="issues"))

@@ -43,7 +43,8 @@ def build_timeline(
     reads = [] if discovery_failed else _plan_reads(plan, source.selected_streams(), target)
     sent = _sent_batches(job_name, reads, plan, starts_at)
     refused_batch = _refused_batch(plan, sent)
-    results = _phase_results(plan, starts_at, refused_batch)
+    target_error = _default_target_error(plan, target, reads, refused_batch)
+    results = _phase_results(plan, starts_at, refused_batch, target_error)
     timeline = Timeline(
         job_name=job_name,
         client_id=source.client_id,
@@ -189,53 +190,60 @@ def _refused_batch(plan: JobPlan, sent: Sequence[Batch]) -> Batch | None:
 
 
 def _phase_results(
-    plan: JobPlan, starts_at: datetime, refused_batch: Batch | None
+    plan: JobPlan, starts_at: datetime, refused_batch: Batch | None, target_error: str
 ) -> tuple[PhaseResult | None, PhaseResult | None, PhaseResult | None]:
     """Return the results of the discovery, the tap and the target.
 
     If the target fails early, the tap is killed.
+
+    :param target_error: the default error message of a failed target.
     """
     discovery_ends_at = starts_at + timedelta(seconds=plan.discovery_seconds)
     tap_ends_at = discovery_ends_at + timedelta(seconds=plan.tap_seconds)
     target_ends_at = tap_ends_at + timedelta(seconds=plan.target_seconds)
     discovery = None
     if plan.has_discovery:
-        description = _description(plan, "discovery")
+        description = _description(plan, "discovery", _DISCOVERY_ERROR)
         discovery = PhaseResult(discovery_ends_at, plan.discovery_exit_status, description)
     if plan.discovery_exit_status and not plan.terminated:
         return discovery, None, None
-    tap = PhaseResult(tap_ends_at, plan.tap_exit_status, _description(plan, "tap"))
+    tap = PhaseResult(tap_ends_at, plan.tap_exit_status, _description(plan, "tap", _TAP_ERROR))
     if refused_batch is None:
-        description = _description(plan, "target")
+        description = _description(plan, "target", target_error)
         return discovery, tap, PhaseResult(target_ends_at, plan.target_exit_status, description)
     target_ends_at = min(target_ends_at, refused_batch.flushed_at + _SHUTDOWN_AFTER_REFUSAL)
     if target_ends_at < tap_ends_at:
         tap = PhaseResult(target_ends_at, SIGTERM, None)
-    description = plan.target_description or _default_refusal_message(plan, refused_batch)
+    description = plan.target_description or target_error
     return discovery, tap, PhaseResult(target_ends_at, plan.target_exit_status or 1, description)
 
 
-def _default_refusal_message(plan: JobPlan, refused_batch: Batch) -> str:
-    message = (
-        f"{{'error': 'Record 0 for table {refused_batch.target_name} did not conform to schema:\\n"
-        "#: #: no subschema matched out of the total 2 subschemas\\n#/payload'}"
-    )
-    if plan.log.target != "avro" and release_of(plan.log.target_version)[0] == 1:
-        return f'Error persisting data for table "{refused_batch.target_name}": {message}'
+def _default_target_error(
+    plan: JobPlan, target: Target, reads: Sequence[_PlannedRead], refused_batch: Batch | None
+) -> str:
+    """Return the default error message of a failed target, in the format of the target's version."""
+    table = reads[0].stream.target_name if reads else "orders"
+    message = "{'error': 'Invalid JSON schema: key null: expected type is one of JSONObject, found: String'}"
+    if refused_batch is not None:
+        table = refused_batch.target_name
+        message = (
+            f"{{'error': 'Record 0 for table {table} did not conform to schema:\\n"
+            "#: #: no subschema matched out of the total 2 subschemas\\n#/payload'}"
+        )
+    if target == "target-stitch" and release_of(plan.log.target_version)[0] == 1:
+        return f'Error persisting data for table "{table}": {message}'
     return f"Error persisting data to Stitch: 400: {message}"
 
 
-_DEFAULT_FAILURES = {
-    "discovery": "401 Client Error: Bad Credentials for url: https://api.acme.example/companies",
-    "tap": "401 Client Error: Unauthorized for url: https://acme.my.salesforce.com/services/data/v52.0/limits",
-    "target": "Error persisting data to Stitch: 400: {'error': 'Invalid JSON schema: key null: "
-    "expected type is one of JSONObject, found: String'}",
-}
+_DISCOVERY_ERROR = "401 Client Error: Bad Credentials for url: https://api.acme.example/companies"
+_TAP_ERROR = (
+    "401 Client Error: Unauthorized for url: https://acme.my.salesforce.com/services/data/v52.0/limits"
+)
 
 
-def _description(plan: JobPlan, phase: str) -> str | None:
+def _description(plan: JobPlan, phase: str, default: str) -> str | None:
     status: int = getattr(plan, f"{phase}_exit_status")
     given: str | None = getattr(plan, f"{phase}_description")
     if status == 0 or given is not None:
         return given
-    return _DEFAULT_FAILURES[phase] if status > 0 else None
+    return default if status > 0 else None
