@@ -112,7 +112,7 @@ class SharedRequestBudget(RequestBudget):
     Each method usually takes less than a millisecond. A method may block for about two seconds while other
     processes lock the file.
 
-    :param folder: the folder that contains the budget file. The folder is created if necessary.
+    :param folder: the folder that contains the budget file. The folder must exist.
     :param account: base URL and client ID of the account.
     """
 
