@@ -37,7 +37,9 @@ MANY = 1000  #: number of this provider's triggers
 # wait for loading, because each such wait needs a rate-limited request for a log.
 ONE_LOADING_IN = 50
 
-SPEED = 15.0  #: speed of the clocks once all sensors are waiting, relative to real time
+# Speed of the clocks, relative to real time. The clocks of the triggerer have this speed once all sensors are
+# waiting, and the clock of the local Stitch always has this speed.
+SPEED = 15.0
 ENDS_SPREAD = 400.0  #: seconds of Stitch's time from the end of the first job to the end of the last job
 MAX_ENDING_DELAY = 900.0  #: maximum seconds of Stitch's time from the end of the last job to the last event
 STEADY_SECONDS_OF_MANY = 30.0
@@ -46,7 +48,7 @@ STEADY_SECONDS_OF_IDLE = 10.0
 FEW = 200  #: number of triggers when each provider is measured, one provider after the other
 STEADY_SECONDS_OF_FEW = POLL_INTERVAL  #: in this time, each trigger of the other providers polls exactly once
 MIN_JOB_SECONDS = 30.0
-ENDING_TIMEOUT = 300.0  #: maximum seconds from the end of all jobs until all tasks have finished
+ENDING_TIMEOUT = 300.0  #: maximum seconds from the start of the jobs until all tasks have finished
 RESPONSE_DELAY = 0.05  #: seconds that the servers wait before each response
 
 NOTE = (
@@ -174,7 +176,7 @@ def _wait_for_endings(
     :param ends: the times when the jobs end, in Stitch's time (epoch).
     :param started_at: the time from which rate-limited requests are counted, in Stitch's time (epoch).
     """
-    started_at, statistics = time.time(), stitch.call("statistics")
+    waiting_since, statistics = time.time(), stitch.call("statistics")
     timeout = (max(ends) - statistics["now"] + MAX_ENDING_DELAY) / SPEED
     deadline = time.monotonic() + timeout
     while triggerer.count_deferred() and time.monotonic() < deadline:
@@ -190,7 +192,7 @@ def _wait_for_endings(
         missing=MANY - len(events),
         failed=len(errors),
         errors=errors[:3],
-        stall=longest_stall(triggerer.samples(), started_at, time.time()),
+        stall=longest_stall(triggerer.samples(), waiting_since, time.time()),
         # The task with index 0 runs the probe.
         delays=[at - ends[each["index"] - 1] for at, each in zip(finished_at, events, strict=True)],
     )
