@@ -201,7 +201,7 @@ def _responds(port: int) -> bool:
 
 
 def _wait_for_first_use(stitch: StitchEmulator, port: int, folder: Path) -> None:
-    """Wait for 10 minutes after the first use of Redis, because no request is allowed in this time."""
+    """Wait for 11 minutes of Stitch's time after the first use of Redis, because no request is allowed."""
     limit = round(MAX_REQUESTS * SPEED)
     (folder / "first").mkdir()
     budget = HostsRequestBudget(limit, folder / "first", (stitch.url, stitch.client_id))
