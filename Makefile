@@ -1,4 +1,5 @@
-# All targets require only Python 3.10 or later and make. They create environments in folders that Git ignores.
+# The targets require only Python 3.10 or later and make, unless `make help` names other programs. They create
+# environments in folders that Git ignores.
 
 PYTHON ?= python3
 UV := .tools/bin/uv
@@ -29,13 +30,13 @@ help:
 	@echo "make test-system    test an Airflow of several processes while they are killed"
 	@echo "make test-system-airflow2  run the same tests on Airflow 2.11"
 	@echo "make test-system-celery  run the same tests with a CeleryExecutor (needs PostgreSQL and Redis)"
-	@echo "make test-system-postgres  run the same tests with PostgreSQL and a LocalExecutor"
+	@echo "make test-system-postgres  run the same tests with a LocalExecutor (needs PostgreSQL)"
 	@echo "make test-ui        test Airflow's pages in a browser, and update screenshots (needs Chromium)"
 	@echo "make test-pages     run every command of the documentation in a new clone and a new environment"
 	@echo "make test-pythons   run all tests on Python 3.10, 3.12 and 3.13, as far as they are installed"
 	@echo "make package        build the package in dist/, and check it"
 	@echo "make chaos RUNS=100  run jobs while processes are killed and connections cut, and print the outcomes (SEED=0)"
-	@echo "make chaos-celery   do the same with PostgreSQL and a CeleryExecutor"
+	@echo "make chaos-celery   do the same with a CeleryExecutor (needs PostgreSQL and Redis)"
 	@echo "make load-events    load streams while triggerers are killed and a token is rejected (SEED=0, REJECTED=600)"
 	@echo "make token-kills RUNS=200  kill tasks at each step of creating an account, and check that no token is lost"
 	@echo "make token-kills-airflow2  do the same on Airflow 2.11"
