@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Stream
 
 
+# Maximum difference between the clock of a log and the clock of the list of extractions. A job's batches are
+# sent between the start and the end of the job, so a larger difference shows that a clock is wrong.
+MAX_LOG_CLOCK_OFFSET = timedelta(minutes=1)
+
+
 @dataclass(frozen=True, slots=True)
 class ExpectedLoad:
     """A load that must finish before one stream's rows from a job are in the warehouse.
@@ -43,6 +48,16 @@ class ExpectedLoad:
     stream_ids: frozenset[str] = frozenset()
     #: How many streams share each load name, omitting names that no other stream has.
     shared_names: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """A value that identifies the load among the expected loads of one job."""
+        return (self.label, *self.load_names)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the log proves that the stream had rows and shows when the last batch was sent."""
+        return self.rows_confirmed and self.earliest_last_batch_at is None
 
 
 class JobTimes(NamedTuple):
@@ -176,7 +191,7 @@ def _expected_load(
 
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
     """Return the latest possible time of the last batch, and the earliest possible time or None if exact."""
-    if logged.last_batch_at is None:
+    if logged.last_batch_at is None or not _is_within(job, logged.last_batch_at):
         return job.ended_at, job.started_at
     if logged.has_marker:  # the Avro target may write a marker long after it has sent the rows
         return logged.last_batch_at, job.started_at
@@ -185,6 +200,16 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
     if logged.retried:  # a retried request arrives some time after its log line
         return max(logged.last_batch_at, logged.persisted_by or job.ended_at), logged.last_batch_at
     return logged.last_batch_at, None
+
+
+def _is_within(job: JobTimes, batch_at: datetime) -> bool:
+    """Return whether a batch may have been sent at a logged time.
+
+    If the clock of the log is wrong, a time in the log cannot be compared with the time of a load.
+    """
+    # If the start of the job is unknown, `started_at` is equal to `ended_at`.
+    is_before_start = job.started_at < job.ended_at and job.started_at - batch_at > MAX_LOG_CLOCK_OFFSET
+    return not is_before_start and batch_at - job.ended_at <= MAX_LOG_CLOCK_OFFSET
 
 
 def _possible_loads(
@@ -226,6 +251,9 @@ def _label(streams: tuple[Stream, ...], logged_name: str, names: StreamNames) ->
 def _logged_load_names(streams: tuple[Stream, ...], logged: StreamLog) -> tuple[str, ...]:
     """Return the names that a load may have, starting with the name that the target sent to Stitch."""
     sent = (logged.name,) if logged.batches or not streams else ()
-    if len(streams) == 1:
-        return tuple(dict.fromkeys((*sent, *load_names(streams[0]))))
-    return tuple(dict.fromkeys((*sent, *(stream.stream_name for stream in streams))))
+    # If the name is the full name of one stream and a prefixed name of another stream, the other stream's
+    # load has a different name and may contain only rows of earlier batches.
+    named = [stream for stream in streams if stream.stream_name == logged.name] or streams
+    if len(named) == 1:
+        return tuple(dict.fromkeys((*sent, *load_names(named[0]))))
+    return tuple(dict.fromkeys((*sent, *(stream.stream_name for stream in named))))

@@ -66,6 +66,45 @@ def test_load_of_batch_without_time_counts_once_the_source_is_quiet():
     assert state_of(timeless, [load("commits", "06:04:52")], "06:06:52") == "finished"
 
 
+@pytest.mark.parametrize(
+    ("logged_at", "loads", "polled_at", "state"),
+    [
+        pytest.param(
+            "05:04:40", [load("commits", "05:30:00")], "06:30:00", "running", id="slow; an old load"
+        ),
+        pytest.param("05:04:40", [load("commits", "06:03:00")], "06:10:00", "running", id="slow; maybe ours"),
+        pytest.param("05:04:40", [load("commits", "06:05:00")], "06:07:00", "finished", id="slow; ours"),
+        pytest.param("07:04:40", [load("commits", "06:03:00")], "06:10:00", "running", id="fast; maybe ours"),
+        pytest.param("07:04:40", [load("commits", "06:05:00")], "06:07:00", "finished", id="fast; ours"),
+        pytest.param(
+            "06:05:40", [load("commits", "06:05:00")], "06:10:00", "running", id="fast, but plausible"
+        ),
+    ],
+)
+@pytest.mark.parametrize(
+    "the_log",
+    [
+        pytest.param(lambda time: log(sent(time, "commits")), id="target-stitch"),
+        pytest.param(lambda time: avro_log(marker(time, "commits")), id="avro"),
+    ],
+)
+def test_logged_time_outside_the_job_is_ignored(the_log, logged_at, loads, polled_at, state):
+    assert state_of(the_log(logged_at), loads, polled_at) == state
+
+
+@pytest.mark.parametrize("stamp", ["0001-01-01 00:00:00,000Z", "9999-12-31 23:59:59,999Z"])
+def test_logged_time_that_is_far_away_is_ignored(stamp):
+    lines = (
+        f"{stamp} target - INFO Using Stitch import URL https://import.example",
+        f"{stamp} target - INFO Sending batch with 9 messages for table commits to https://import.example",
+        f"{stamp} target - INFO Exiting normally",
+        f"{stamp}   main - INFO {SUCCEEDED}",
+    )
+    far_away = parse_extraction_log("\n".join(lines).encode().splitlines(keepends=True))
+
+    assert state_of(far_away, [load("commits", "06:04:52")], "06:06:52") == "finished"
+
+
 # --- Without a complete log -----------------------------------------------------------------------------
 
 LOG_UNAVAILABLE = {"incomplete_log_times": (at("06:05:00"), at("06:05:30"), at("06:10:00"))}

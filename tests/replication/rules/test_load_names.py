@@ -98,6 +98,31 @@ def test_tables_of_one_name_in_two_schemas_are_one_settling_load():
         assert evaluate(goal("loading"), observations).state == "finished"
 
 
+PREFIXED = stream("public_orders", "shopdb-x-public_orders", schema="x", database="shopdb")
+
+
+@pytest.mark.parametrize(
+    ("the_log", "requested"),
+    [
+        pytest.param(log(sent("06:04:40", "public_orders"), sent("06:04:30", "orders")), None, id="both"),
+        pytest.param(
+            log(sent("06:04:40", "public_orders"), sent("06:04:30", "orders")),
+            ("shopdb-x-public_orders",),
+            id="both, one requested",
+        ),
+        pytest.param(log(sent("06:04:40", "public_orders")), None, id="one"),
+    ],
+)
+def test_load_of_a_stream_does_not_count_for_its_prefixed_name(the_log, requested):
+    """The name of one stream is also the name of another stream with its schema as a prefix."""
+    pending = [load("orders", "06:05:00"), load("public_orders", "05:00:00")]
+    loaded = [load("orders", "06:05:00"), load("public_orders", "06:06:00")]
+
+    for loads, state in ((pending[:1], "running"), (pending, "running"), (loaded, "finished")):
+        observations = observed(the_log, streams=(PREFIXED, ORDERS), polls=(loads, "06:10:00"))
+        assert evaluate(goal("loading", streams=requested), observations).state == state
+
+
 def test_deselected_namesake_does_not_affect_the_selected_stream():
     streams = (ORDERS, stream("orders", "shopdb-archive-orders", schema="archive", selected=False))
     evaluation = evaluate(

@@ -268,7 +268,10 @@ def test_loading_never_finishes_with_a_load_before_the_last_batch(batches, loade
     polled_at = max(polled_at, loaded_at)
     loads = [load("commits", f"{loaded_at:%H:%M:%S}")]
     base = Observations(
-        extraction=extraction(), log=the_log, streams=(COMMITS,), previous_job_polled_at=at("06:00:10")
+        extraction=extraction(end="08:00:00"),
+        log=the_log,
+        streams=(COMMITS,),
+        previous_job_polled_at=at("06:00:10"),
     )
 
     now = evaluate(goal("loading", load_settle=settle), base.with_loads(loads, polled_at)).state
