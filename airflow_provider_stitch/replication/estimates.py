@@ -166,8 +166,7 @@ def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observatio
         return history.first_seen_at + MIN_PERSISTENT_ERROR_DURATION * polls / PERSISTENT_ERROR_POLLS
     if status.loaded_at is not None:
         return status.loaded_at + settle_period(status.expected, rules)
-    is_exact = status.expected.rows_confirmed and status.expected.earliest_last_batch_at is None
-    if not is_exact and observations.loads is not None:
+    if not status.expected.is_exact and observations.loads is not None:
         # The status is conclusive once the source has had no load during the quiet period.
         loaded = [load.last_batch_loaded_at for loads in observations.loads.values() for load in loads]
         latest = max((at for at in loaded if at is not None), default=None)

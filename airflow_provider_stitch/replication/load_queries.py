@@ -49,14 +49,22 @@ def expected_load_names(
 ) -> list[LoadNames]:
     """Return the possible load names of each stream that is not loaded yet.
 
+    If a stream waits for the quiet period, later loads of the other streams prolong the quiet period. The
+    names of the other streams are therefore included.
+
     :param seconds_to_read_all: seconds that are needed to read all pages of loads within the budget.
     """
     # The loads of deselected streams remain listed, and may have the same names as loads of selected streams.
     streams = (stream for stream in observations.streams or () if stream.selected is not None)
     name_counts = Counter(stream.stream_name for stream in streams)
-    waiting = (status for status in evaluation.streams if status.state == "waiting")
+    waiting = [status for status in evaluation.streams if status.state == "waiting"]
+    needs_quiet_period = any(not status.expected.is_exact for status in waiting)
+    others = [status for status in evaluation.streams if needs_quiet_period and status.state != "waiting"]
     overdue_after = min(MAX_LOAD_LAG, timedelta(seconds=seconds_to_read_all))
-    return [_load_names(status, name_counts, observations, overdue_after) for status in waiting]
+    return [
+        *(_load_names(status, name_counts, observations, overdue_after) for status in waiting),
+        *((status.expected.load_names, 1) for status in others),
+    ]
 
 
 def _load_names(

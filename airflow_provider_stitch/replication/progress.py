@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.objects import format_time
+from airflow_provider_stitch.replication.outcome import error_to_dict
 from airflow_provider_stitch.replication.polling.log_throttle import HEARTBEAT_LOG
 from airflow_provider_stitch.replication.rules.evaluate import Need
 from airflow_provider_stitch.replication.rules.streams import join_names
@@ -12,6 +13,7 @@ from airflow_provider_stitch.replication.rules.streams import join_names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_provider_stitch.connect.errors import StitchError
     from airflow_provider_stitch.replication.polling.caller import Clock
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
     from airflow_provider_stitch.replication.rules.goal import Goal, Phase
@@ -109,6 +111,17 @@ def describe_job(goal: Goal) -> str:
     if goal.started_after is not None:
         return f"a job that started at {format_time(goal.started_after)} or later"
     return "a job of unknown name"
+
+
+def error_in_context(goal: Goal, error: StitchError) -> dict[str, Any]:
+    """Return an error as a JSON-serializable dict.
+
+    If the message does not contain the source, a description of the goal is added.
+    """
+    fields = error_to_dict(error)
+    if f"{goal.source_name} ({goal.source_id})" not in fields["message"]:
+        fields["message"] += f"\nRaised while waiting for {describe_event(goal)} ({describe_job(goal)})."
+    return fields
 
 
 def describe_progress(goal: Goal, evaluation: Evaluation, observations: Observations) -> str:

@@ -28,7 +28,7 @@ from airflow_provider_stitch.replication.estimates import (
     estimate_log_ready,
 )
 from airflow_provider_stitch.replication.load_queries import expected_load_names, query_loads
-from airflow_provider_stitch.replication.outcome import Outcome, error_to_dict, job_result
+from airflow_provider_stitch.replication.outcome import Outcome, job_result
 from airflow_provider_stitch.replication.polling.log_throttle import HEARTBEAT_LOG, PROGRESS_LOG
 from airflow_provider_stitch.replication.polling.queries import (
     ANY_CACHED,
@@ -36,25 +36,27 @@ from airflow_provider_stitch.replication.polling.queries import (
     ExtractionQuery,
     LogQuery,
 )
-from airflow_provider_stitch.replication.progress import (
-    ProgressLog,
-    describe_event,
-    describe_job,
-    timeout_message,
-)
+from airflow_provider_stitch.replication.progress import ProgressLog, error_in_context, timeout_message
 from airflow_provider_stitch.replication.rules.evaluate import Evaluation, Need, evaluate
-from airflow_provider_stitch.replication.rules.extraction import is_log_final, matches_goal
+from airflow_provider_stitch.replication.rules.extraction import (
+    evaluate_extraction,
+    is_log_conclusive,
+    matches_goal,
+)
+from airflow_provider_stitch.replication.rules.loading import record_progress
 from airflow_provider_stitch.replication.rules.observations import Observations
-from airflow_provider_stitch.replication.source_check import find_blocker
+from airflow_provider_stitch.replication.rules.streams import without_unused_fields
+from airflow_provider_stitch.replication.source_check import check_source, count_deleted_namesakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from datetime import datetime
 
-    from airflow_provider_stitch.connect.objects import Extraction, Load, Stream
+    from airflow_provider_stitch.connect.objects import Extraction, Load
     from airflow_provider_stitch.replication.load_queries import LoadNames
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
     from airflow_provider_stitch.replication.polling.queries import QueryResult
+    from airflow_provider_stitch.replication.rules.extraction import ExtractionStatus
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.session import AccountSession
 
@@ -112,7 +114,7 @@ class Waiter:
         except StitchError as error:
             evaluation = evaluate(self.goal, self.observations)
             result = job_result(self.goal, evaluation)
-            error_fields = self._with_wait_context(error)
+            error_fields = error_in_context(self.goal, error)
             return Outcome(self.goal.to_dict(), result, error_fields, evaluation.extraction.ended)
 
     async def _outcome_or_sleep(self, evaluation: Evaluation) -> Outcome | None:
@@ -137,17 +139,6 @@ class Waiter:
             await clock.sleep(min(seconds, until_heartbeat))
             seconds -= min(seconds, until_heartbeat)
             self._log.log_heartbeat(self.goal, evaluation, self.observations)
-
-    def _with_wait_context(self, error: StitchError) -> dict[str, Any]:
-        """Return an error as a JSON-serializable dict.
-
-        If the message does not contain the source, a description of the goal is added.
-        """
-        fields = error_to_dict(error)
-        if f"{self.goal.source_name} ({self.goal.source_id})" not in fields["message"]:
-            event, job = describe_event(self.goal), describe_job(self.goal)
-            fields["message"] += f"\nRaised while waiting for {event} ({job})."
-        return fields
 
     async def poke(self) -> Evaluation:
         """Poll once, or several times if a single poll is not conclusive."""
@@ -174,7 +165,8 @@ class Waiter:
                 # Limit the rate of log lines, because all deferred tasks write to the same pipe.
                 await self.session.clock.sleep(PROGRESS_LOG.reserve_slot())
             self._log.log_evaluation(evaluation)
-            self._identify_job(evaluation)
+            self.observations = record_progress(self.observations, evaluation.streams)
+            self._identify_job(evaluation.extraction)
             need = next((each for each in evaluation.needs if each not in fetched), None)
             if need is None:
                 return evaluation
@@ -184,8 +176,7 @@ class Waiter:
             fetched += (need,)
             await self._fetch(need, evaluation, self._poll_deadline(evaluation) if scheduled else None)
 
-    def _identify_job(self, evaluation: Evaluation) -> None:
-        extraction = evaluation.extraction
+    def _identify_job(self, extraction: ExtractionStatus) -> None:
         if self.goal.job_name is None and extraction.job_name is not None:
             self._log.log_job_name(extraction.job_name)
             self.goal = self.goal.for_job(extraction.job_name, extraction.started_at)
@@ -226,13 +217,20 @@ class Waiter:
         The scheduled start of the job and the offset of Stitch's clock are recorded.
         """
         extraction_ended = evaluation.extraction.ended
-        check = partial(find_blocker, self.session.client, self.goal, extraction_ended=extraction_ended)
-        blocker, self._scheduled_start = await self.session.call(check)
+        check = await self.session.call(
+            partial(check_source, self.session.client, self.goal, extraction_ended=extraction_ended)
+        )
         now = self.session.clock.time()
-        self._source_checked_at = now
+        self._source_checked_at, self._scheduled_start = now, check.scheduled_start
         self._clock_offset = self.session.stitch_time().timestamp() - now
-        if blocker is not None:
-            raise blocker
+        if check.blocker is None:
+            return
+        if check.blocks_only_new_jobs:
+            await self._fetch_extraction(None)
+            self._identify_job(evaluate_extraction(self.goal, self.observations))
+        if self.goal.job_name is None or not check.blocks_only_new_jobs:
+            raise check.blocker
+        self._source_checked_at = float("-inf")  # check whether the identified job can reach the goal
 
     # --- Requests ---------------------------------------------------------------------------------------
 
@@ -249,10 +247,13 @@ class Waiter:
             return self._fetch_extraction(expires_at)
         if need is Need.LOG:
             return self._fetch_log(evaluation.extraction.job_name or self.goal.job_name or "", expires_at)
-        if need is Need.STREAMS:
-            return self._fetch_streams()
-        if need is Need.CHECK:
-            return self._fetch_check()
+        unlimited = {
+            Need.STREAMS: self._fetch_streams,
+            Need.SOURCES: self._fetch_deleted_namesakes,
+            Need.CHECK: self._fetch_check,
+        }
+        if need in unlimited:
+            return unlimited[need]()
         # The remaining need is `Need.LOADS`.
         if evaluation.streams:  # the log has been read, so the expected loads are known
             return self._fetch_expected_loads(evaluation, expires_at)
@@ -261,8 +262,13 @@ class Waiter:
     async def _fetch_streams(self) -> None:
         streams = await self.session.call(lambda: self.session.client.list_streams(self.goal.source_id))
         self.observations = replace(
-            self.observations, streams=tuple(_without_unused_fields(stream) for stream in streams)
+            self.observations, streams=tuple(without_unused_fields(stream) for stream in streams)
         )
+
+    async def _fetch_deleted_namesakes(self) -> None:
+        sources = await self.session.list_sources()
+        namesakes = count_deleted_namesakes(sources, self.goal, self.session.stitch_time())
+        self.observations = replace(self.observations, deleted_namesakes=namesakes)
 
     async def _fetch_check(self) -> None:
         client = self.session.client
@@ -306,7 +312,7 @@ class Waiter:
                 return
             log = result.value
         self.observations = replace(self.observations, log=log or self.observations.log)
-        if not is_log_final(log):
+        if not is_log_conclusive(self.goal, self.observations, log):
             incomplete_at = (*self.observations.incomplete_log_times, self.session.stitch_time())
             self.observations = replace(self.observations, incomplete_log_times=incomplete_at)
 
@@ -392,9 +398,3 @@ class Waiter:
             source_id=self.goal.source_id,
             job_name=self.goal.job_name,
         )
-
-
-def _without_unused_fields(stream: Stream) -> Stream:
-    """Return a stream without the fields that a wait does not use, to save memory."""
-    kept = {key: stream.metadata[key] for key in ("schema-name", "database-name") if key in stream.metadata}
-    return replace(stream, metadata=kept, raw={})

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from airflow_provider_stitch.emulator import EmulatedStream, JobPlan
+from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LoadError
 from airflow_provider_stitch.replication.waiter import Waiter
 
 
@@ -64,6 +64,27 @@ def test_error_of_a_deleted_source_on_another_page_does_not_fail_ours(stitch, wa
     ours = stitch.add_source("github", streams={"commits": 1})
 
     assert waiter.replicate(ours).error is None
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        pytest.param(None, None, id="ours loads half an hour later"),
+        pytest.param(LoadError("disk full"), "LoadingFailed", id="ours fails half an hour later"),
+    ],
+)
+def test_error_of_a_deleted_source_does_not_fail_the_first_load_of_ours(stitch, waiter, error, kind):
+    old = stitch.add_source("github", streams={"commits": 1})
+    stitch.complete_job(old, JobPlan(load_errors={"commits": LoadError("dropped")}), seconds_ago=86_400)
+    stitch.delete_source(old)
+    ours = stitch.add_source("github", streams={"commits": 1})
+    flush = Flush(at=60, rows=1, prepare=1800, load=0, error=error)
+    stitch.plan_jobs(ours, JobPlan(flushes={"commits": [flush]}))
+
+    outcome = waiter.replicate(ours)
+
+    assert (outcome.error or {}).get("kind") == kind
+    assert 1860 <= (stitch.now() - stitch.jobs(ours)[0].start_time).total_seconds() < 5400
 
 
 def test_namesake_without_loads_does_not_make_polls_read_the_whole_list(stitch, waiter):

@@ -48,6 +48,7 @@ class Need(Enum):
     LOG = "the log of the job's extraction"
     LOADS = "the source's loads"
     STREAMS = "the source's streams"
+    SOURCES = "the account's deleted sources with the source's name"
     CHECK = "the source's last connection check"
 
 
@@ -199,6 +200,8 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
     statuses = evaluate_loads(expected, observations, rules, job, _requested_ids(goal, observations))
     state = _state_of_loads(goal, statuses)
+    if observations.deleted_namesakes is None and any(status.state == "in_error" for status in statuses):
+        return replace(_running(Need.SOURCES, extraction=extraction), streams=statuses)
     return Evaluation(
         state=state,
         needs=(Need.LOADS,) if state == "running" else (),

@@ -122,6 +122,16 @@ def is_log_final(log: ExtractionLog | None) -> bool:
     return log is not None and (log.complete or log.exit_line is not None)
 
 
+def is_log_conclusive(goal: Goal, observations: Observations, log: ExtractionLog | None) -> bool:
+    """Return whether a log that was just received makes further requests unnecessary.
+
+    If Stitch no longer lists the goal's job, the log must also contain the outcome of the job.
+
+    :param observations: the observations, including the log.
+    """
+    return is_log_final(log) and not evaluate_extraction(goal, observations).needs_log
+
+
 def is_log_unavailable(observations: Observations) -> bool:
     """Return whether so many requests for the log have failed that the wait continues without the log."""
     attempts = observations.incomplete_log_times

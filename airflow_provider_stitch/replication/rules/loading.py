@@ -9,12 +9,13 @@ extraction logs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from airflow_provider_stitch.replication.rules.expected_loads import is_requested
 from airflow_provider_stitch.replication.rules.goal import whole_seconds
+from airflow_provider_stitch.replication.rules.observations import LoadProgress
 from airflow_provider_stitch.replication.rules.streams import load_names
 
 if TYPE_CHECKING:
@@ -30,6 +31,9 @@ PERSISTENT_ERROR_POLLS = 2  # minimum number of polls, after the first, that sho
 # Minimum time between the first and the last poll that show the error.
 MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)
 
+# Minimum time for an error that may belong to a deleted source or a deselected stream of the same name.
+MIN_AMBIGUOUS_ERROR_DURATION = timedelta(hours=1)
+
 # Maximum time from the end of a job to the last load of the job's rows. If the next job starts later, all
 # rows of the previous job are assumed to be loaded.
 MAX_LOAD_LAG = timedelta(minutes=30)
@@ -37,6 +41,10 @@ MAX_LOAD_LAG = timedelta(minutes=30)
 # Maximum settle period. The time between two batches of a stream is about five minutes, or longer if the
 # source is slow.
 MAX_SETTLE = timedelta(minutes=15)
+
+# Maximum time for which a load may keep changing after it first contained the last batch. Afterwards, the
+# changes are assumed to be loads of later jobs.
+MAX_SETTLING_TIME = 2 * MAX_LOAD_LAG
 
 
 class LoadRules(NamedTuple):
@@ -57,6 +65,7 @@ class LoadStatus:
     loaded_at: datetime | None = None  #: time of the stream's last load
     has_error: bool = False  #: whether the load is in an error state, which may be older than the job
     message: str | None = None  #: the destination's error message
+    is_uncertain: bool = False  #: whether the listed load may belong to another stream
 
     @property
     def is_assumed_loaded(self) -> bool:
@@ -87,10 +96,12 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
     return max(rules.load_settle, min(expected.longest_gap + rules.load_settle / 2, MAX_SETTLE))
 
 
-def has_persistent_error(history: LoadErrorHistory) -> bool:
+def has_persistent_error(
+    history: LoadErrorHistory, min_duration: timedelta = MIN_PERSISTENT_ERROR_DURATION
+) -> bool:
     """Return whether a load error has persisted long enough to fail the wait, even if the error is old."""
     duration = history.last_seen_at - history.first_seen_at
-    return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= MIN_PERSISTENT_ERROR_DURATION
+    return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= min_duration
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
@@ -115,7 +126,7 @@ def evaluate_loads(
     wanted = [each for each in expected if is_requested(each, requested)]
     if observations.loads is None or observations.loads_at is None:
         return tuple(LoadStatus(each, "waiting") for each in wanted)
-    is_quiet = _is_quiet(observations, rules, job)
+    is_quiet = _is_quiet(expected, observations, rules, job)
     context = _Context(observations, observations.loads_at, rules, job, is_quiet=is_quiet)
     matcher = _LoadMatcher(observations)
     # The keys are object ids, because expected loads are not hashable.
@@ -139,11 +150,39 @@ class _Context(NamedTuple):
     is_quiet: bool  # whether the quiet period has passed without a load from the source
 
 
-def _is_quiet(observations: Observations, rules: LoadRules, job: JobTimes) -> bool:
-    """Return whether the quiet period has passed since the source's last load and the end of the job."""
-    loads = (load for loads in (observations.loads or {}).values() for load in loads)
-    loaded_at = [load.last_batch_loaded_at for load in loads]
-    latest = max([job.ended_at, *(time for time in loaded_at if time is not None)])
+def record_progress(observations: Observations, statuses: Sequence[LoadStatus]) -> Observations:
+    """Return the observations after an evaluation, with the progress of the expected loads.
+
+    A load that is only assumed to contain the last batch is not recorded, because a better load may follow.
+    """
+    polled_at, known = observations.loads_at, observations.load_progress
+    progress = {}
+    for status in statuses:
+        key = status.expected.key
+        if polled_at is not None and status.loaded_at is not None and not status.is_assumed_loaded:
+            since = known[key].settling_since if key in known else polled_at
+            is_accepted = status.state == "loaded" and not status.is_uncertain
+            progress[key] = LoadProgress(since, status.loaded_at if is_accepted else None)
+    return replace(observations, load_progress={**known, **progress}) if progress else observations
+
+
+def _is_quiet(
+    expected: Sequence[ExpectedLoad], observations: Observations, rules: LoadRules, job: JobTimes
+) -> bool:
+    """Return whether the quiet period has passed since the source's last load and the end of the job.
+
+    A load long after the job is ignored if no expected load waits for it, because it belongs to a later job.
+    """
+    accepted = {key: each.loaded_at for key, each in observations.load_progress.items() if each.loaded_at}
+    awaited = {name for each in expected if each.key not in accepted for name in each.load_names}
+    loaded_at = [
+        load.last_batch_loaded_at
+        for name, loads in (observations.loads or {}).items()
+        for load in loads
+        if load.last_batch_loaded_at is not None
+        and (name in awaited or load.last_batch_loaded_at - job.ended_at < MAX_LOAD_LAG)
+    ]
+    latest = max([job.ended_at, *loaded_at, *accepted.values()])
     return observations.loads_at is not None and observations.loads_at - latest >= rules.quiet_period
 
 
@@ -155,6 +194,9 @@ class _Match(NamedTuple):
 
 
 def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadStatus:
+    progress = context.observations.load_progress.get(expected.key)
+    if progress is not None and progress.loaded_at is not None:
+        return LoadStatus(expected, "loaded", progress.loaded_at)
     listed = match.listed
     loaded_at = listed.last_batch_loaded_at if listed is not None else None
     # Load times are truncated to seconds, so compare whole seconds.
@@ -188,7 +230,11 @@ def _loaded_or_settling(
     # load may be older than the batch.
     is_conclusive = loaded_at >= expected.last_batch_at and not must_settle
     is_settled = context.polled_at - loaded_at >= settle_period(expected, context.rules)
-    return LoadStatus(expected, "loaded" if is_conclusive or is_settled else "waiting", loaded_at)
+    progress = context.observations.load_progress.get(expected.key)
+    if progress is not None and context.polled_at - progress.settling_since >= MAX_SETTLING_TIME:
+        is_settled = True
+    state: Literal["loaded", "waiting"] = "loaded" if is_conclusive or is_settled else "waiting"
+    return LoadStatus(expected, state, loaded_at, is_uncertain=match.is_uncertain)
 
 
 def _error_status(
@@ -197,13 +243,20 @@ def _error_status(
     """Return the status of a load in error, or None if the error may belong to another listed load.
 
     A load of a deleted source or a deselected stream can have the same name as the load in error. An old
-    error is therefore ignored as long as another listed load with the same name has no error.
+    error is therefore ignored as long as another listed load with the same name has no error. If only some of
+    the loads are listed, the error may belong to another load, so it fails the wait much later.
     """
     without_error_at = history.last_without_error_at
     if without_error_at is not None and without_error_at >= whole_seconds(context.job.started_at):
         return LoadStatus(expected, "in_error", has_error=True, message=history.message)
-    namesakes = expected.shared_names.get(listed.stream_name, 0)
-    if listed.error_state is None or history.loads_in_error < namesakes:
+    if listed.error_state is None:
+        return None
+    loads_of_name = expected.shared_names.get(listed.stream_name, 1)
+    loads_of_name += context.observations.deleted_namesakes or 0
+    is_ambiguous = history.loads_in_error < loads_of_name
+    if is_ambiguous and not (
+        expected.rows_confirmed and has_persistent_error(history, MIN_AMBIGUOUS_ERROR_DURATION)
+    ):
         return None
     state: Literal["in_error", "waiting"] = "in_error" if has_persistent_error(history) else "waiting"
     return LoadStatus(expected, state, has_error=True, message=history.message)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,6 +28,16 @@ class LoadErrorHistory:
     message: str | None = None  #: the destination's error message
 
 
+class LoadProgress(NamedTuple):
+    """What earlier evaluations have found out about one expected load.
+
+    A later job can change the load or put it into an error state, but this job's rows stay loaded.
+    """
+
+    settling_since: datetime  #: time of the first poll that listed a load at or after the last batch
+    loaded_at: datetime | None = None  #: time of the load that was accepted, or None
+
+
 @dataclass(frozen=True, slots=True)
 class Observations:
     """The data about one source from Stitch's responses. All times are in UTC, by Stitch's clock."""
@@ -50,6 +60,10 @@ class Observations:
     #: Completion time of the other job that the poll at `previous_job_polled_at` listed. None if the poll
     #: listed no completed job.
     previous_job_ended_at: datetime | None = None
+    #: The progress of expected loads that are loaded or that settle, by `ExpectedLoad.key`.
+    load_progress: Mapping[tuple[str, ...], LoadProgress] = field(default_factory=dict)
+    #: Number of deleted sources with the source's name whose loads may still be listed; None if unknown.
+    deleted_namesakes: int | None = None
     #: Whether to poll the loads before the job ends, so that old load errors can be recognized later.
     needs_baseline: bool = True
 

@@ -50,7 +50,7 @@ def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> Sti
 
 
 def load_blocker(source: Source, destinations: Sequence[Destination]) -> StitchError | None:
-    """Return the reason why the rows of a finished extraction can no longer be loaded, or None."""
+    """Return the reason why the rows of a job can no longer be loaded, or None."""
     return source_blocker(source) or _destination_blocker(source, destinations)
 
 

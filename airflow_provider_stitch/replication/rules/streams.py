@@ -9,6 +9,7 @@ documentation on loading.
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from airflow_provider_stitch.connect.errors import UnknownStream
@@ -37,6 +38,12 @@ def load_names(stream: Stream) -> tuple[str, ...]:
     """
     with_schema = (f"{stream.schema_name}__{stream.stream_name}",) if stream.schema_name else ()
     return (*with_schema, stream.stream_name)
+
+
+def without_unused_fields(stream: Stream) -> Stream:
+    """Return a stream without the fields that a wait does not use, to save memory."""
+    kept = {key: stream.metadata[key] for key in ("schema-name", "database-name") if key in stream.metadata}
+    return replace(stream, metadata=kept, raw={})
 
 
 class StreamNames:

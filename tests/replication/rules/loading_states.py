@@ -31,6 +31,7 @@ def observed(
         "log": the_log,
         "streams": tuple(streams),
         "previous_job_polled_at": at("06:00:10"),
+        "deleted_namesakes": 0,
     }
     observations = Observations(**{**defaults, **fields})
     for loads, time in polls if isinstance(polls, list) else [polls]:

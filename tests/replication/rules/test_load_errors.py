@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_provider_stitch.connect.errors import LoadingFailed
-from airflow_provider_stitch.replication.rules.evaluate import evaluate
+from airflow_provider_stitch.replication.rules.evaluate import Need, evaluate
 from tests.replication.rules.loading_states import IN_ERROR, ORDERS, observed
 from tests.support.builders import (
     OURS,
@@ -154,6 +154,29 @@ def test_error_of_a_deselected_namesake_does_not_fail_loading(polls, state):
     the_log = log(sent("06:04:40", "public_orders", 3))
 
     assert evaluate(goal("loading"), observed(the_log, streams=streams, polls=polls)).state == state
+
+
+@pytest.mark.parametrize(
+    ("deleted_namesakes", "last_polled_at", "state"),
+    [
+        pytest.param(0, "06:15:00", "failed", id="no deleted source has the name"),
+        pytest.param(1, "06:15:00", "running", id="the error may belong to a deleted source"),
+        pytest.param(1, "07:05:59", "running", id="for almost an hour"),
+        pytest.param(1, "07:06:00", "failed", id="for an hour, so it is probably ours"),
+    ],
+)
+def test_old_error_of_a_deleted_source_fails_loading_late(deleted_namesakes, last_polled_at, state):
+    polls = [([IN_ERROR], time) for time in ("06:06:00", "06:12:00", last_polled_at)]
+    observations = observed(polls=polls, deleted_namesakes=deleted_namesakes)
+
+    assert evaluate(goal("loading"), observations).state == state
+
+
+@pytest.mark.parametrize("phase", ["preparation", "loading"])
+def test_error_requires_the_deleted_sources_with_the_name(phase):
+    polls = [([WITHOUT_ERROR], "06:00:10"), ([IN_ERROR], "06:06:00")]
+
+    assert evaluate(goal(phase), observed(polls=polls, deleted_namesakes=None)).needs == (Need.SOURCES,)
 
 
 def test_poll_of_other_loads_keeps_an_error():

@@ -53,6 +53,50 @@ def test_wait_fails_at_once_if_the_schedule_cannot_start_a_job(stitch, waiter, g
         waiter.wait(goal).raise_for_error()
 
 
+@pytest.mark.parametrize("by_stitch", [False, True])
+@pytest.mark.parametrize("phase", ["structure_sync", "extraction", "preparation", "loading"])
+def test_wait_succeeds_if_the_source_is_paused_after_its_job(stitch, waiter, github, phase, by_stitch):
+    instant = stitch.now()
+    job = stitch.start_job(github)
+    stitch.advance(3600)
+    stitch.pause_source(github, by_stitch=by_stitch)
+
+    outcome = waiter.wait(waiter.goal(github, phase=phase, started_after=instant))
+
+    assert outcome.error is None
+    assert outcome.result["job_name"] == job.job_name
+
+
+@pytest.mark.parametrize(
+    ("phase", "error_class"), [("extraction", None), ("preparation", CannotFinish), ("loading", CannotFinish)]
+)
+def test_wait_needs_a_destination_only_for_loads(stitch, waiter, github, phase, error_class):
+    instant = stitch.now()
+    stitch.start_job(github)
+    stitch.advance(3600)
+    stitch.delete_destinations()
+
+    outcome = waiter.wait(waiter.goal(github, phase=phase, started_after=instant))
+
+    if error_class is None:
+        assert outcome.error is None
+    else:
+        with pytest.raises(error_class, match="no destination"):
+            outcome.raise_for_error()
+
+
+@pytest.mark.parametrize("phase", ["preparation", "loading"])
+def test_wait_fails_if_the_destination_is_deleted_during_the_extraction(stitch, waiter, github, phase):
+    stitch.plan_jobs(github, JobPlan(tap_seconds=36_000))
+    goal = waiter.goal(github, waiter.start(github).job_name, phase)
+    started_at = stitch.now()
+    waiter.client.on_limited_request = stitch.delete_destinations
+
+    with pytest.raises(CannotFinish, match="no destination"):
+        waiter.wait(goal).raise_for_error()
+    assert (stitch.now() - started_at).total_seconds() < 900
+
+
 def test_wait_since_an_instant_succeeds_with_the_first_job_after_it(stitch, waiter, github):
     stitch.complete_job(github, seconds_ago=60)
     instant = stitch.now()

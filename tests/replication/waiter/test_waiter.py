@@ -177,6 +177,31 @@ def test_outcome_is_unknown_if_a_later_job_is_listed_and_there_is_no_log(stitch,
         waiter.wait(waiter.goal(github, ours.job_name, "extraction")).raise_for_error()
 
 
+@pytest.mark.parametrize(
+    ("plan", "exit_line"),
+    [
+        pytest.param(LogPlan(exit_line=False), None, id="no exit line"),
+        pytest.param(
+            LogPlan(), "Exit status is: Discovery succeeded. Tap succ", id="the exit line is truncated"
+        ),
+    ],
+)
+def test_outcome_is_unknown_if_a_complete_log_has_no_outcome(stitch, waiter, github, plan, exit_line):
+    ours = stitch.complete_job(github, seconds_ago=2000, log=plan)
+    stitch.complete_job(github, seconds_ago=1000)
+    if exit_line is not None:
+        lines = (
+            "target - INFO Using Stitch import URL https://import.example",
+            "target - INFO Exiting normally",
+            f"main - INFO {exit_line}",
+        )
+        stitch.fail(host="log", times=None, status=200, body="\n".join(lines))
+
+    with pytest.raises(JobOutcomeUnknown, match="is unknown"):
+        waiter.wait(waiter.goal(github, ours.job_name), timeout=3600).raise_for_error()
+    assert len(stitch.limited_requests) < 10
+
+
 # --- Failures of the extraction -------------------------------------------------------------------------
 
 

@@ -1,0 +1,101 @@
+"""Test waits for a job while later jobs of the source load the same streams, or fail to load them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from airflow_provider_stitch.emulator import Flush, JobPlan, LogPlan
+
+HOUR = 3600
+
+
+def flush(at: float, loaded: float) -> Flush:
+    """Return a batch, from the seconds after the start of the job at which it is sent and loaded."""
+    return Flush(at=at, rows=5, prepare=loaded - at, load=0)
+
+
+def during_the_wait(stitch, monkeypatch, actions):
+    """Call functions at given times.
+
+    :param actions: pairs of the seconds from now and the function.
+    """
+    advance, start = stitch.advance, stitch.now()
+    pending = sorted(actions, key=lambda action: action[0])
+
+    def advance_and_act(seconds: float) -> None:
+        end = stitch.now() + timedelta(seconds=seconds)
+        while pending and start + timedelta(seconds=pending[0][0]) <= end:
+            at, action = pending.pop(0)
+            advance(max(0.0, at - (stitch.now() - start).total_seconds()))
+            action()
+        advance(max(0.0, (end - stitch.now()).total_seconds()))
+
+    monkeypatch.setattr(stitch, "advance", advance_and_act)
+
+
+def repeated(action, start: float, stop: float, step: float):
+    return [(at, action) for at in range(int(start), int(stop), int(step))]
+
+
+def seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, actions) -> float:
+    """Run a job, and return the seconds from the start of the job to the end of a successful wait."""
+    stitch.plan_jobs(source, plan)
+    goal = waiter.goal(source, waiter.start(source).job_name)
+    during_the_wait(stitch, monkeypatch, actions)
+
+    waiter.wait(goal, timeout=9 * HOUR).raise_for_error()
+
+    return (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
+
+
+def test_loaded_stream_stays_loaded_if_a_later_load_fails(stitch, waiter, monkeypatch):
+    source = stitch.add_source("shop", streams={"orders": 5, "items": 5})
+    stitch.complete_job(source, seconds_ago=86_400)
+    plan = JobPlan(flushes={"orders": [flush(60, 120)], "items": [flush(60, 2460)]})
+    fail = [(900, lambda: stitch.set_load_error(source, "orders"))]
+
+    assert 2460 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, fail) < 3600
+
+
+def test_loaded_stream_stays_loaded_if_later_jobs_load_it_again(stitch, waiter, monkeypatch):
+    source = stitch.add_source("shop", streams={"orders": 5, "items": 5})
+    plan = JobPlan(flushes={"orders": [flush(60, 120), flush(90, 150)], "items": [flush(60, 2460)]})
+    loads = repeated(lambda: stitch.record_load(source, "orders"), 600, 30_000, 100)
+
+    assert 2460 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 3600
+
+
+def test_load_settles_although_later_jobs_load_each_minute(stitch, waiter, monkeypatch):
+    source = stitch.add_source("shop", streams={"orders": 5})
+    plan = JobPlan(flushes={"orders": [flush(60, 120), flush(90, 150)]})
+    loads = repeated(lambda: stitch.record_load(source, "orders"), 200, 30_000, 60)
+
+    assert 150 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 1.5 * HOUR
+
+
+@pytest.mark.parametrize("interval", [60, 600])
+def test_quiet_period_ends_although_later_jobs_load_other_streams(stitch, waiter, monkeypatch, interval):
+    source = stitch.add_source("shop", streams={"orders": 5, "rare": 0})
+    plan = JobPlan(flushes={"orders": [flush(60, 120)]}, log=LogPlan(available=False))
+    loads = repeated(lambda: stitch.record_load(source, "orders"), 200, 30_000, interval)
+
+    assert 1050 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 3 * HOUR
+
+
+def test_quiet_period_restarts_if_a_loaded_stream_is_loaded_again(stitch, waiter, monkeypatch):
+    """The loads of the streams are on different pages, and the log does not show which streams had rows."""
+    for number in range(60):
+        other = stitch.add_source(f"other_{number}", streams={f"m{each}": 1 for each in range(20)})
+        for each in range(20):
+            stitch.record_load(other, f"m{each}", seconds_ago=7200)
+    source = stitch.add_source("shop", streams={"aaa": 5, "zzz": 5})
+    for stream in ("aaa", "zzz"):
+        stitch.record_load(source, stream, seconds_ago=86_400)
+    plan = JobPlan(
+        flushes={"aaa": [flush(60, 160), flush(100, 900)], "zzz": [flush(100, 1400)]},
+        log=LogPlan(available=False),
+    )
+
+    assert 1400 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, []) < 3600
