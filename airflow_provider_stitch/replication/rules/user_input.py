@@ -74,18 +74,18 @@ def parse_instant(value: object, name: str = "started_after") -> datetime:
     :param name: name of the argument, for the error message.
     :raises InvalidArgument: if the value has another form, or has no time zone.
     """
-    instant = value
-    if isinstance(instant, str):
-        try:
-            instant = datetime.fromisoformat(instant.strip().replace("Z", "+00:00"))
-        except ValueError:
-            instant = None
-    if not isinstance(instant, datetime) or instant.tzinfo is None:
-        raise InvalidArgument(
-            f"{name} must be a time with a time zone, such as 2026-08-17T06:00:00Z; it is {value!r}."
-        )
-    # Convert Airflow's Pendulum times, because subtracting two such times does not return a plain timedelta.
-    return datetime.fromisoformat(instant.isoformat()).astimezone(timezone.utc)
+    try:
+        instant = value.strip().upper().replace("Z", "+00:00") if isinstance(value, str) else value
+        # Convert Airflow's Pendulum times, because subtracting two such times returns no plain timedelta.
+        text = instant.isoformat() if isinstance(instant, datetime) else str(instant)
+        parsed = datetime.fromisoformat(text)
+        if parsed.tzinfo is not None:
+            return parsed.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        pass
+    raise InvalidArgument(
+        f"{name} must be a time with a time zone, such as 2026-08-17T06:00:00Z; it is {value!r}."
+    )
 
 
 def validate_job_name(job_name: object, source: Source) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timezone, tzinfo
 
 import pendulum
 import pytest
@@ -35,6 +35,7 @@ def test_validate_job_name_rejects_other_names_than_the_sources_jobs(job_name, m
         pytest.param(pendulum.datetime(2026, 8, 17, 8, 0, 0, 123456, tz="Europe/Berlin"), id="Pendulum"),
         pytest.param(datetime(2026, 8, 17, 6, 0, 0, 123456, tzinfo=timezone.utc), id="datetime"),
         pytest.param("2026-08-17T08:00:00.123456+02:00", id="string"),
+        pytest.param(" 2026-08-17t06:00:00.123456z ", id="string in lower case"),
     ],
 )
 def test_parse_instant_returns_a_plain_datetime_in_utc(started_after):
@@ -44,7 +45,19 @@ def test_parse_instant_returns_a_plain_datetime_in_utc(started_after):
     assert instant.isoformat() == "2026-08-17T06:00:00.123456+00:00"
 
 
-@pytest.mark.parametrize("started_after", ["", "None", "yesterday", "2026-08-17T08:00:00", None, 0])
+class ZoneWithoutOffset(tzinfo):
+    def utcoffset(self, _):
+        return None
+
+
+@pytest.mark.parametrize(
+    "started_after",
+    [
+        *("", "None", "yesterday", "2026-08-17T08:00:00", None, 0),
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"),
+        datetime(2026, 8, 17, 8, tzinfo=ZoneWithoutOffset()),
+    ],
+)
 def test_parse_instant_rejects_values_without_time_or_time_zone(started_after):
     with pytest.raises(InvalidArgument, match="must be a time with a time zone"):
         parse_instant(started_after)
