@@ -75,6 +75,17 @@ def test_load_settles_although_later_jobs_load_each_minute(stitch, waiter, monke
     assert 150 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 1.5 * HOUR
 
 
+def test_long_load_settle_is_not_cut_short(stitch, waiter):
+    source = stitch.add_source("shop", streams={"orders": 5})
+    flushes = [flush(60 + 10 * number, 120 + 1800 * number) for number in range(4)]
+    stitch.plan_jobs(source, JobPlan(flushes={"orders": flushes}))
+    goal = waiter.goal(source, waiter.start(source).job_name, load_settle=7200.0)
+
+    waiter.wait(goal, timeout=9 * HOUR).raise_for_error()
+
+    assert (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds() >= 120 + 1800 * 3 + 7200
+
+
 @pytest.mark.parametrize("interval", [60, 600])
 def test_quiet_period_ends_although_later_jobs_load_other_streams(stitch, waiter, monkeypatch, interval):
     source = stitch.add_source("shop", streams={"orders": 5, "rare": 0})

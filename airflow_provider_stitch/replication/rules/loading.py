@@ -42,9 +42,9 @@ MAX_LOAD_LAG = timedelta(minutes=30)
 # source is slow.
 MAX_SETTLE = timedelta(minutes=15)
 
-# Maximum time for which a load may keep changing after it first contained the last batch. Afterwards, the
-# changes are assumed to be loads of later jobs.
-MAX_SETTLING_TIME = 2 * MAX_LOAD_LAG
+# A load may keep changing for this time after the first poll that listed a load at or after the last batch,
+# or for this number of settle periods if they are longer. Later changes are assumed to come from later jobs.
+MAX_SETTLING_TIME, MAX_SETTLING_PERIODS = timedelta(hours=1), 10
 
 
 class LoadRules(NamedTuple):
@@ -229,10 +229,12 @@ def _loaded_or_settling(
     # Load times are truncated to seconds. If a load and the last batch have times in the same second, the
     # load may be older than the batch.
     is_conclusive = loaded_at >= expected.last_batch_at and not must_settle
-    is_settled = context.polled_at - loaded_at >= settle_period(expected, context.rules)
+    period = settle_period(expected, context.rules)
     progress = context.observations.load_progress.get(expected.key)
-    if progress is not None and context.polled_at - progress.settling_since >= MAX_SETTLING_TIME:
-        is_settled = True
+    settling_since = context.polled_at if progress is None else progress.settling_since
+    is_settled = context.polled_at - loaded_at >= period or context.polled_at - settling_since >= max(
+        MAX_SETTLING_TIME, MAX_SETTLING_PERIODS * period
+    )
     state: Literal["loaded", "waiting"] = "loaded" if is_conclusive or is_settled else "waiting"
     return LoadStatus(expected, state, loaded_at, is_uncertain=match.is_uncertain)
 
