@@ -42,7 +42,11 @@ def sensor_goal(
         source_id=source.id,
         source_name=source.name,
         client_id=client_id,
-        job_name=validate_job_name(job_name, source) if by_job_name else None,
+        job_name=(
+            validate_job_name(job_name, source, accepts_checks=phase == "connection_check")
+            if by_job_name
+            else None
+        ),
         started_after=None if by_job_name else parse_instant(instant),
         streams=_streams(streams),
         load_settle=_seconds(load_settle, "load_settle"),
@@ -88,20 +92,32 @@ def parse_instant(value: object, name: str = "started_after") -> datetime:
     )
 
 
-def validate_job_name(job_name: object, source: Source) -> str:
+def validate_job_name(job_name: object, source: Source, *, accepts_checks: bool = False) -> str:
     """Return a job name if it can belong to a job of this source.
 
-    :raises InvalidArgument: if the value is not a job name, or the job belongs to another source.
+    :param accepts_checks: whether the name may be the name of a connection check.
+    :raises InvalidArgument: if the value is not the name of a replication job, or if the job belongs to
+        another source or account.
     """
     if not isinstance(job_name, str) or not job_name:
         raise InvalidArgument(
             f"job_name must be the name of a Stitch job; it is {job_name!r}. "
             "If it comes from another task's XCom, check that the task started a job."
         )
-    source_id = JobName.parse(job_name).source_id
-    if source_id != source.id:
+    name = JobName.parse(job_name)
+    if name.source_id != source.id:
         raise InvalidArgument(
-            f"Job {job_name} belongs to source {source_id}, not to {source.label}. Set source "
-            f"to {source_id}, or job_name to a job of source {source.id}."
+            f"Job {job_name} belongs to source {name.source_id}, not to {source.label}. Set source "
+            f"to {name.source_id}, or job_name to a job of source {source.id}."
+        )
+    if source.stitch_client_id not in (None, name.client_id):
+        raise InvalidArgument(
+            f"Job {job_name} belongs to Stitch account {name.client_id}, but source {source.label} is in "
+            f"account {source.stitch_client_id}. Set job_name to a job of this account."
+        )
+    if name.mode == "check" and not accepts_checks:
+        raise InvalidArgument(
+            f"{job_name} is a connection check of source {source.label}, not a replication job. Set job_name "
+            "to a replication job, or wait for the check with StitchConnectionCheckSensor."
         )
     return job_name

@@ -9,7 +9,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_provider_stitch.connect.client import StitchClient
-from airflow_provider_stitch.connect.errors import PhaseTimedOut, StitchUnavailable
+from airflow_provider_stitch.connect.errors import InvalidArgument, PhaseTimedOut, StitchUnavailable
 from airflow_provider_stitch.emulator import Flush, JobPlan
 from airflow_provider_stitch.operators.stitch import (
     StitchRunReplicationJobOperator,
@@ -116,6 +116,17 @@ def test_stop_operator_waits_for_its_poll_before_a_stop(stitch, github, delay_po
 
     assert stop_operator(job, timeout=60).execute(CONTEXT)["stopped"] is False
     assert not stitch.jobs(github)[-1].stopped
+
+
+def test_stop_operator_stops_nothing_if_it_has_the_name_of_a_check(stitch, github):
+    stitch.start_job(github, tap_seconds=80_000)
+    check = stitch.start_check(github)
+    task = StitchStopReplicationJobOperator(task_id="stop", source="github", job_name=check)
+
+    with pytest.raises(InvalidArgument, match="is a connection check"):
+        task.execute(CONTEXT)
+
+    assert [job.stopped for job in stitch.jobs(github)] == [False]
 
 
 def test_stop_operator_stops_nothing_if_its_poll_fails(stitch, github):

@@ -18,6 +18,8 @@ from tests.support.builders import OURS, source
         pytest.param(
             OURS.replace(".310442.", ".310443."), "belongs to source 310443", id="another source's job"
         ),
+        pytest.param(OURS.replace("104857.", "104858."), "account 104858", id="another account's job"),
+        pytest.param(OURS.replace(".sync.", ".check."), "StitchConnectionCheckSensor", id="a check"),
         pytest.param("nonsense", "nonsense", id="not a job name"),
         pytest.param("", "XCom", id="a template that rendered to an empty string"),
         pytest.param(None, "XCom", id="None"),
@@ -27,6 +29,12 @@ def test_validate_job_name_rejects_other_names_than_the_sources_jobs(job_name, m
     assert validate_job_name(OURS, source(310442, "github")) == OURS
     with pytest.raises(InvalidArgument, match=message):
         validate_job_name(job_name, source(310442, "github"))
+
+
+def test_validate_job_name_returns_a_check_if_checks_are_accepted():
+    check = OURS.replace(".sync.", ".check.")
+
+    assert validate_job_name(check, source(310442, "github"), accepts_checks=True) == check
 
 
 @pytest.mark.parametrize(
