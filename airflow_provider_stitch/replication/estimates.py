@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 # If a job started at least this many seconds before the first poll, it may already have ended.
 LATE_START_SECONDS = 60.0
 
-# A missing log is requested again after this number of intervals between evenly spaced requests. With 30
-# requests in 10 minutes, three attempts take 5 minutes. After these attempts, the wait continues without the
-# log.
-LOG_RETRY_INTERVALS = 7.6
+# A missing log, or an old load error in a rescheduled sensor, is polled again after this number of intervals
+# between evenly spaced requests. With 30 requests in 10 minutes, three attempts take 5 minutes. After these
+# attempts, the wait continues without the log, or fails because of the error.
+RETRY_INTERVALS = 7.6
 
 # Number of requests that follow a poll: the log and the loads after an extraction, and the loads after a log.
 REQUESTS_AFTER_EXTRACTION = 2
@@ -105,7 +105,7 @@ def estimate_log_ready(observations: Observations, context: EstimateContext) -> 
 
     The log is assumed to be available now or, after a failed request, some minutes later.
     """
-    wait = LOG_RETRY_INTERVALS * context.even_interval if observations.incomplete_log_times else 0.0
+    wait = RETRY_INTERVALS * context.even_interval if observations.incomplete_log_times else 0.0
     since = context.now + wait
     return CompletionEstimate(
         last_checked_at=context.now, since=since, done_by=since, follow_ups=REQUESTS_AFTER_LOG

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_stitch.connect.errors import (
@@ -21,6 +20,7 @@ from airflow_provider_stitch.connect.errors import (
 )
 from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.estimates import (
+    RETRY_INTERVALS,
     EstimateContext,
     estimate_baseline,
     estimate_extraction_end,
@@ -148,7 +148,9 @@ class Waiter:
             is_decided = evaluation.state != "running"
             if is_decided or not evaluation.needs_several_polls(self.observations) or seconds_left <= 0:
                 return evaluation
-            await self.session.clock.sleep(min(self._seconds_between_polls(), seconds_left))
+            # Three polls in five minutes are enough, because more polls would use up the budget.
+            pause = max(self._seconds_between_polls(), RETRY_INTERVALS * self.session.budget.even_interval)
+            await self.session.clock.sleep(min(pause, seconds_left))
 
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
         """Fetch each missing piece of information at most once, and return the evaluation.
@@ -216,10 +218,8 @@ class Waiter:
 
         The scheduled start of the job and the offset of Stitch's clock are recorded.
         """
-        extraction_ended = evaluation.extraction.ended
-        check = await self.session.call(
-            partial(check_source, self.session.client, self.goal, extraction_ended=extraction_ended)
-        )
+        client, ended = self.session.client, evaluation.extraction.ended
+        check = await self.session.call(lambda: check_source(client, self.goal, extraction_ended=ended))
         now = self.session.clock.time()
         self._source_checked_at, self._scheduled_start = now, check.scheduled_start
         self._clock_offset = self.session.stitch_time().timestamp() - now

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from airflow_provider_stitch.connect.errors import (
     JobOutcomeUnknown,
     PhaseTimedOut,
 )
-from airflow_provider_stitch.emulator import JobPlan, LogPlan
+from airflow_provider_stitch.emulator import JobPlan, LoadError, LogPlan
 from airflow_provider_stitch.replication.rules.loading import may_overlap_previous_job
 from airflow_provider_stitch.replication.rules.observations import Observations
 from airflow_provider_stitch.replication.waiter import Waiter
@@ -200,6 +201,24 @@ def test_outcome_is_unknown_if_a_complete_log_has_no_outcome(stitch, waiter, git
     with pytest.raises(JobOutcomeUnknown, match="is unknown"):
         waiter.wait(waiter.goal(github, ours.job_name), timeout=3600).raise_for_error()
     assert len(stitch.limited_requests) < 10
+
+
+@pytest.mark.parametrize(
+    ("plan", "path"),
+    [
+        pytest.param(JobPlan(log=LogPlan(available=False)), r"\.sync\.", id="missing log"),
+        pytest.param(JobPlan(load_errors={"commits": LoadError("locked")}), "/loads", id="load error"),
+    ],
+)
+def test_poke_polls_three_times_in_five_minutes_if_not_conclusive(stitch, waiter, github, plan, path):
+    job = stitch.complete_job(github, plan, seconds_ago=600)
+    sensor = Waiter(waiter.session(), waiter.goal(github, job.job_name), stateless=True)
+
+    asyncio.run(sensor.poke())
+
+    polls = [request for request in stitch.limited_requests if re.search(path, request.path)]
+    assert len(polls) == 3
+    assert 300 <= (polls[-1].at - polls[0].at).total_seconds() < 400
 
 
 # --- Failures of the extraction -------------------------------------------------------------------------
