@@ -44,6 +44,7 @@ MAX_SETTLE = timedelta(minutes=15)
 
 # A load may keep changing for this time after the first poll that listed a load at or after the last batch,
 # or for this number of settle periods if they are longer. Later changes are assumed to come from later jobs.
+# Loads that the task does not wait for prolong the quiet period for the same time after the end of the job.
 MAX_SETTLING_TIME, MAX_SETTLING_PERIODS = timedelta(hours=1), 10
 
 
@@ -174,13 +175,14 @@ def _is_quiet(
     A load long after the job is ignored if no expected load waits for it, because it belongs to a later job.
     """
     accepted = {key: each.loaded_at for key, each in observations.load_progress.items() if each.loaded_at}
-    awaited = {name for each in expected if each.key not in accepted for name in each.load_names}
+    awaited_loads = [each for each in expected if each.key not in accepted]
+    awaited = {_table_name(name) for each in awaited_loads for name in each.load_names}
     loaded_at = [
         load.last_batch_loaded_at
         for name, loads in (observations.loads or {}).items()
         for load in loads
         if load.last_batch_loaded_at is not None
-        and (name in awaited or load.last_batch_loaded_at - job.ended_at < MAX_LOAD_LAG)
+        and (_table_name(name) in awaited or load.last_batch_loaded_at - job.ended_at < MAX_SETTLING_TIME)
     ]
     latest = max([job.ended_at, *loaded_at, *accepted.values()])
     return observations.loads_at is not None and observations.loads_at - latest >= rules.quiet_period
