@@ -253,7 +253,9 @@ class Check:
             "ExtractionFailed": self.truth.fails(self.index),
             "JobTerminated": self.job.plan.terminated or self.job.is_stopped,
             "StructureSyncFailed": self.job.plan.discovery_exit_status != 0,
-            "JobOutcomeUnknown": self.truth.fails(self.index) or not self._has_log(),
+            "JobOutcomeUnknown": self.truth.fails(self.index)
+            or not self._has_log()
+            or not self.job.plan.log.exit_line,
             "LoadingFailed": self.plan.phase == "loading" and self._saw_load_error(),
             "StitchUnauthorized": self.plan.token == 1 and "revoke token" in kinds,
             "CannotFinish": self.plan.identified_by == "instant" and self.truth.was_paused,
