@@ -45,7 +45,7 @@ def seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, actions) -> 
     goal = waiter.goal(source, waiter.start(source).job_name)
     during_the_wait(stitch, monkeypatch, actions)
 
-    waiter.wait(goal, timeout=9 * HOUR).raise_for_error()
+    waiter.wait(goal, timeout=26 * HOUR).raise_for_error()
 
     return (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds()
 
@@ -70,9 +70,21 @@ def test_loaded_stream_stays_loaded_if_later_jobs_load_it_again(stitch, waiter, 
 def test_load_settles_although_later_jobs_load_each_minute(stitch, waiter, monkeypatch):
     source = stitch.add_source("shop", streams={"orders": 5})
     plan = JobPlan(flushes={"orders": [flush(60, 120), flush(90, 150)]})
-    loads = repeated(lambda: stitch.record_load(source, "orders"), 200, 30_000, 60)
+    loads = repeated(lambda: stitch.record_load(source, "orders"), 200, 90_000, 60)
 
-    assert 150 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 1.5 * HOUR
+    seconds = seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads)
+    assert 6 * HOUR <= seconds < 6.5 * HOUR
+    assert any("loads of orders have kept changing for hours" in line for line in waiter.warnings)
+
+
+def test_job_of_slow_destination_is_awaited_for_hours(stitch, waiter, monkeypatch):
+    """The destination loads the rows more than an hour late, and one batch every minute."""
+    source = stitch.add_source("shop", streams={"orders": 5})
+    flushes = [flush(60 * number, 60 * number + 2 * HOUR) for number in range(1, 180)]
+    plan = JobPlan(tap_seconds=3 * HOUR, flushes={"orders": flushes})
+
+    seconds = seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, [])
+    assert 179 * 60 + 2 * HOUR <= seconds < 6 * HOUR
 
 
 def test_long_load_settle_is_not_cut_short(stitch, waiter):
@@ -90,9 +102,10 @@ def test_long_load_settle_is_not_cut_short(stitch, waiter):
 def test_quiet_period_ends_although_later_jobs_load_other_streams(stitch, waiter, monkeypatch, interval):
     source = stitch.add_source("shop", streams={"orders": 5, "rare": 0})
     plan = JobPlan(flushes={"orders": [flush(60, 120)]}, log=LogPlan(available=False))
-    loads = repeated(lambda: stitch.record_load(source, "orders"), 200, 30_000, interval)
+    loads = repeated(lambda: stitch.record_load(source, "orders"), 200, 90_000, interval)
 
-    assert 1050 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 3 * HOUR
+    # The loads of "orders" settle if they are ten minutes apart. The quiet period then follows.
+    assert 6 * HOUR <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 7 * HOUR
 
 
 def test_quiet_period_restarts_if_a_loaded_stream_is_loaded_again(stitch, waiter, monkeypatch):

@@ -45,7 +45,8 @@ MAX_SETTLE = timedelta(minutes=15)
 # A load may keep changing for this time after the first poll that listed a load at or after the last batch,
 # or for this number of settle periods if they are longer. Later changes are assumed to come from later jobs.
 # Loads that the task does not wait for prolong the quiet period for the same time after the end of the job.
-MAX_SETTLING_TIME, MAX_SETTLING_PERIODS = timedelta(hours=1), 10
+# The time is long, because a slow destination may load the rows of one job for hours.
+MAX_SETTLING_TIME, MAX_SETTLING_PERIODS = timedelta(hours=6), 10
 
 
 class LoadRules(NamedTuple):
@@ -67,6 +68,7 @@ class LoadStatus:
     has_error: bool = False  #: whether the load is in an error state, which may be older than the job
     message: str | None = None  #: the destination's error message
     is_uncertain: bool = False  #: whether the listed load may belong to another stream
+    is_unsettled: bool = False  #: whether the load was accepted although it still changes
 
     @property
     def is_assumed_loaded(self) -> bool:
@@ -234,11 +236,13 @@ def _loaded_or_settling(
     period = settle_period(expected, context.rules)
     progress = context.observations.load_progress.get(expected.key)
     settling_since = context.polled_at if progress is None else progress.settling_since
-    is_settled = context.polled_at - loaded_at >= period or context.polled_at - settling_since >= max(
-        MAX_SETTLING_TIME, MAX_SETTLING_PERIODS * period
-    )
-    state: Literal["loaded", "waiting"] = "loaded" if is_conclusive or is_settled else "waiting"
-    return LoadStatus(expected, state, loaded_at, is_uncertain=match.is_uncertain)
+    is_settled = context.polled_at - loaded_at >= period
+    if is_conclusive or is_settled:
+        return LoadStatus(expected, "loaded", loaded_at, is_uncertain=match.is_uncertain)
+    max_settling_time = max(MAX_SETTLING_TIME, MAX_SETTLING_PERIODS * period)
+    if context.polled_at - settling_since >= max_settling_time:
+        return LoadStatus(expected, "loaded", loaded_at, is_uncertain=match.is_uncertain, is_unsettled=True)
+    return LoadStatus(expected, "waiting", loaded_at, is_uncertain=match.is_uncertain)
 
 
 def _error_status(

@@ -147,6 +147,11 @@ _BEFORE_LAST_BATCH = (
     "followed."
 )
 
+_UNSETTLED = (
+    "The loads of {} have kept changing for hours. Assuming that all rows of this job are loaded, and that "
+    "later jobs of the source load the same streams. To wait for a shorter time, set a shorter load_settle."
+)
+
 _DOUBTFUL_ERROR = "Polling again, because these streams have a load error that may be older than this job: {}"
 
 _OTHER_ERROR = (
@@ -158,6 +163,7 @@ _OTHER_ERROR = (
 def _warnings_about_loads(observations: Observations, statuses: Sequence[LoadStatus]) -> tuple[str, ...]:
     no_rows = sorted(status.expected.label for status in statuses if status.state == "no_rows")
     early = sorted(status.expected.label for status in statuses if status.is_assumed_loaded)
+    unsettled = sorted(status.expected.label for status in statuses if status.is_unsettled)
     doubtful = sorted(
         f"{status.expected.label} ({status.message})"
         for status in statuses
@@ -172,6 +178,7 @@ def _warnings_about_loads(observations: Observations, statuses: Sequence[LoadSta
     warnings = [
         (_NO_LOAD, no_rows, ", "),
         (_BEFORE_LAST_BATCH, early, ", "),
+        (_UNSETTLED, unsettled, ", "),
         (_DOUBTFUL_ERROR, doubtful, "; "),
         (_OTHER_ERROR, others, "; "),
     ]
