@@ -58,7 +58,8 @@ class DagRun:
     def raise_if_failed(self) -> None:
         """Raise an error if the run failed.
 
-        The error message contains the last log lines of the first failed task.
+        The error shows the last log lines of the first failed task. Airflow can fail a task before the task
+        writes a log. The error then shows the last log lines of Airflow's components.
         """
         if self._state == "success":
             return
@@ -66,10 +67,13 @@ class DagRun:
         failed = [task_id for task_id, state in states.items() if state == "failed"]
         if not failed:
             raise LocalAirflowFailed(f"The DAG run {RUN_ID} failed. The states of its tasks: {states}")
-        raise LocalAirflowFailed(
-            f"The task {failed[0]} failed. The last lines of its log:",
-            readable_end(self.logs_of(failed[0]), MAX_LOG_LINES),
-        )
+        log_end = readable_end(self.logs_of(failed[0]), MAX_LOG_LINES)
+        if not log_end:
+            raise LocalAirflowFailed(
+                f"The task {failed[0]} failed without a log. The last lines of the components' logs:",
+                self._deadline.collect_log_ends(),
+            )
+        raise LocalAirflowFailed(f"The task {failed[0]} failed. The last lines of its log:", log_end)
 
     def xcom(self, task_id: str) -> Any:
         """Return the value that a task has returned."""

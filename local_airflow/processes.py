@@ -263,6 +263,9 @@ def _environment(
         "API__HOST": "127.0.0.1",
         "API__PORT": str(port),
         "API__BASE_URL": f"http://127.0.0.1:{port}",
+        # With the default of 5 s, a worker on a busy machine may repeat the request that starts its task. The
+        # API server rejects the repetition, and the task fails without a log.
+        "WORKERS__EXECUTION_API_TIMEOUT": "120",
         # The API server starts during the migration.
         "DATABASE__CHECK_MIGRATIONS": "False",
         # All processes must have the same secret keys.

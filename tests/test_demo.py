@@ -18,14 +18,17 @@ import psutil
 import pytest
 from rich.console import Console
 
+from demo.dag_run import DagRun
 from demo.tables import phases_table, streams_table
 from local_airflow.processes import stop
+from local_airflow.rest import AirflowApi
 from local_airflow.task_log import TaskLog, readable_end
 from local_airflow.waiting import Deadline, Interrupted, LocalAirflowFailed, NotAvailableYet
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pytest_mock import MockerFixture
     from rich.table import Table
 
 REPLICATED: dict[str, Any] = {
@@ -93,6 +96,22 @@ def test_readable_end_contains_the_exception(tmp_path: Path) -> None:
     )
 
     assert readable_end(tmp_path, 5) == ["ERROR: Task failed", "ExtractionFailed: Bad credentials"]
+
+
+def test_failure_without_a_task_log_shows_the_logs_of_the_components(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    api = mocker.create_autospec(AirflowApi, instance=True)
+    api.state_of_run.return_value = "failed"
+    api.states_of_tasks.return_value = {"replicate": "failed", "transform": "upstream_failed"}
+    deadline = Deadline(60.0)
+    deadline.collect_log_ends = lambda: ["scheduler: the last line"]
+    run = DagRun(api, deadline, "stitch_demo", tmp_path)
+    run.wait(lambda: None)
+
+    with pytest.raises(LocalAirflowFailed, match="task replicate failed without a log") as failure:
+        run.raise_if_failed()
+    assert failure.value.log_end == ["scheduler: the last line"]
 
 
 def record(timestamp: str, event: str, logger: str, **further: Any) -> str:

@@ -69,7 +69,6 @@ def airflow(stitch: StitchEmulator, tmp_path_factory: pytest.TempPathFactory) ->
     settings = {
         "CORE__TEST_CONNECTION": "Enabled",
         # These long timeouts prevent task failures on a busy machine.
-        "WORKERS__EXECUTION_API_TIMEOUT": "120",
         "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "1800",
         "SCHEDULER__TASK_QUEUED_TIMEOUT": "1800",
     }
