@@ -108,6 +108,20 @@ def test_quiet_period_ends_although_later_jobs_load_other_streams(stitch, waiter
     assert 6 * HOUR <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 7 * HOUR
 
 
+def test_quiet_period_ends_although_later_jobs_load_streams_that_are_not_requested(
+    stitch, waiter, monkeypatch
+):
+    source = stitch.add_source("shop", streams={"orders": 5, "rare": 0})
+    stitch.plan_jobs(source, JobPlan(flushes={"orders": [flush(60, 120)]}, log=LogPlan(available=False)))
+    goal = waiter.goal(source, waiter.start(source).job_name, streams=("rare",))
+    loads = repeated(lambda: stitch.record_load(source, "orders"), 200, 90_000, 600)
+    during_the_wait(stitch, monkeypatch, loads)
+
+    waiter.wait(goal).raise_for_error()
+
+    assert 6 * HOUR <= (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds() < 7 * HOUR
+
+
 def test_quiet_period_restarts_if_a_loaded_stream_is_loaded_again(stitch, waiter, monkeypatch):
     """The loads of the streams are on different pages, and the log does not show which streams had rows."""
     for number in range(60):

@@ -129,7 +129,7 @@ def evaluate_loads(
     wanted = [each for each in expected if is_requested(each, requested)]
     if observations.loads is None or observations.loads_at is None:
         return tuple(LoadStatus(each, "waiting") for each in wanted)
-    is_quiet = _is_quiet(expected, observations, rules, job)
+    is_quiet = _is_quiet(wanted, observations, rules, job)
     context = _Context(observations, observations.loads_at, rules, job, is_quiet=is_quiet)
     matcher = _LoadMatcher(observations)
     # The keys are object ids, because expected loads are not hashable.
@@ -170,14 +170,16 @@ def record_progress(observations: Observations, statuses: Sequence[LoadStatus]) 
 
 
 def _is_quiet(
-    expected: Sequence[ExpectedLoad], observations: Observations, rules: LoadRules, job: JobTimes
+    wanted: Sequence[ExpectedLoad], observations: Observations, rules: LoadRules, job: JobTimes
 ) -> bool:
     """Return whether the quiet period has passed since the source's last load and the end of the job.
 
-    A load long after the job is ignored if no expected load waits for it, because it belongs to a later job.
+    A load long after the job is ignored if no requested load waits for it, because it belongs to a later job.
+
+    :param wanted: the requested expected loads.
     """
     accepted = {key: each.loaded_at for key, each in observations.load_progress.items() if each.loaded_at}
-    awaited_loads = [each for each in expected if each.key not in accepted]
+    awaited_loads = [each for each in wanted if each.key not in accepted]
     awaited = {_table_name(name) for each in awaited_loads for name in each.load_names}
     loaded_at = [
         load.last_batch_loaded_at
