@@ -87,6 +87,18 @@ def test_error_of_a_deleted_source_does_not_fail_the_first_load_of_ours(stitch, 
     assert 1860 <= (stitch.now() - stitch.jobs(ours)[0].start_time).total_seconds() < 5400
 
 
+def test_error_of_a_deleted_source_does_not_fail_ours_after_a_long_job(stitch, waiter):
+    old = stitch.add_source("github", streams={"commits": 1})
+    stitch.complete_job(old, JobPlan(load_errors={"commits": LoadError("dropped")}), seconds_ago=86_400)
+    stitch.delete_source(old)
+    ours = stitch.add_source("github", streams={"commits": 1})
+    flush = Flush(at=7100, rows=1, prepare=600, load=0)
+    stitch.plan_jobs(ours, JobPlan(tap_seconds=7200, flushes={"commits": [flush]}))
+
+    assert waiter.replicate(ours).error is None
+    assert (stitch.now() - stitch.jobs(ours)[0].start_time).total_seconds() >= 7700
+
+
 def test_namesake_without_loads_does_not_make_polls_read_the_whole_list(stitch, waiter):
     """A deselected table in another schema may have the same name as a selected table but no load."""
     stitch.quirks.loads_order = "stream_id"

@@ -31,7 +31,8 @@ PERSISTENT_ERROR_POLLS = 2  # minimum number of polls, after the first, that sho
 # Minimum time between the first and the last poll that show the error.
 MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)
 
-# Minimum time for an error that may belong to a deleted source or a deselected stream of the same name.
+# Minimum time, after the end of the job, for an error that may belong to a deleted source or a deselected
+# stream of the same name.
 MIN_AMBIGUOUS_ERROR_DURATION = timedelta(hours=1)
 
 # Maximum time from the end of a job to the last load of the job's rows. If the next job starts later, all
@@ -99,12 +100,10 @@ def settle_period(expected: ExpectedLoad, rules: LoadRules) -> timedelta:
     return max(rules.load_settle, min(expected.longest_gap + rules.load_settle / 2, MAX_SETTLE))
 
 
-def has_persistent_error(
-    history: LoadErrorHistory, min_duration: timedelta = MIN_PERSISTENT_ERROR_DURATION
-) -> bool:
+def has_persistent_error(history: LoadErrorHistory) -> bool:
     """Return whether a load error has persisted long enough to fail the wait, even if the error is old."""
     duration = history.last_seen_at - history.first_seen_at
-    return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= min_duration
+    return history.repeats >= PERSISTENT_ERROR_POLLS and duration >= MIN_PERSISTENT_ERROR_DURATION
 
 
 def error_history_of(expected: ExpectedLoad, observations: Observations) -> LoadErrorHistory | None:
@@ -254,7 +253,8 @@ def _error_status(
 
     A load of a deleted source or a deselected stream can have the same name as the load in error. An old
     error is therefore ignored as long as another listed load with the same name has no error. If only some of
-    the loads are listed, the error may belong to another load, so it fails the wait much later.
+    the loads are listed, the error may belong to another load, so it fails the wait much later (see
+    `_is_probably_ours`).
     """
     without_error_at = history.last_without_error_at
     if without_error_at is not None and without_error_at >= whole_seconds(context.job.started_at):
@@ -264,12 +264,28 @@ def _error_status(
     loads_of_name = expected.shared_names.get(listed.stream_name, 1)
     loads_of_name += context.observations.deleted_namesakes or 0
     is_ambiguous = history.loads_in_error < loads_of_name
-    if is_ambiguous and not (
-        expected.rows_confirmed and has_persistent_error(history, MIN_AMBIGUOUS_ERROR_DURATION)
-    ):
+    if is_ambiguous and not _is_probably_ours(expected, listed, history, context):
         return None
     state: Literal["in_error", "waiting"] = "in_error" if has_persistent_error(history) else "waiting"
     return LoadStatus(expected, state, has_error=True, message=history.message)
+
+
+def _is_probably_ours(
+    expected: ExpectedLoad, listed: Load, history: LoadErrorHistory, context: _Context
+) -> bool:
+    """Return whether an old error that may belong to another load fails the wait.
+
+    The time of the error is measured from the end of the job, because Stitch may load the first rows of a new
+    source only after the extraction.
+    """
+    listed_loads = (context.observations.loads or {}).get(listed.stream_name, ())
+    duration = history.last_seen_at - max(history.first_seen_at, context.job.ended_at)
+    return (
+        expected.rows_confirmed
+        and history.loads_in_error == len(listed_loads)
+        and history.repeats >= PERSISTENT_ERROR_POLLS
+        and duration >= MIN_AMBIGUOUS_ERROR_DURATION
+    )
 
 
 class _LoadMatcher:

@@ -172,6 +172,26 @@ def test_old_error_of_a_deleted_source_fails_loading_late(deleted_namesakes, las
     assert evaluate(goal("loading"), observations).state == state
 
 
+@pytest.mark.parametrize(
+    ("last_polled_at", "state"),
+    [
+        pytest.param("07:04:00", "running", id="less than an hour after the job"),
+        pytest.param("07:10:00", "failed", id="more than an hour after the job"),
+    ],
+)
+def test_time_of_an_old_error_before_the_end_of_the_job_does_not_count(last_polled_at, state):
+    polls = [([IN_ERROR], time) for time in ("04:00:00", "06:06:00", last_polled_at)]
+
+    assert evaluate(goal("loading"), observed(polls=polls, deleted_namesakes=1)).state == state
+
+
+def test_old_error_beside_a_load_without_error_does_not_fail_loading():
+    loads = [load("commits", "05:30:00", "old"), load("commits", "05:00:00")]
+    polls = [(loads, time) for time in ("06:06:00", "06:30:00", "09:00:00")]
+
+    assert evaluate(goal("loading"), observed(polls=polls, deleted_namesakes=1)).state == "running"
+
+
 @pytest.mark.parametrize("phase", ["preparation", "loading"])
 def test_error_requires_the_deleted_sources_with_the_name(phase):
     polls = [([WITHOUT_ERROR], "06:00:10"), ([IN_ERROR], "06:06:00")]
