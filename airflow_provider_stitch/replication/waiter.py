@@ -67,6 +67,11 @@ SOURCE_INTERVAL = 300.0
 # within about a minute.
 CHECK_INTERVAL = 20.0
 
+# Maximum seconds between two polls of one poke, unless the budget or `poll_interval` requires more. An
+# incomplete log or an old load error is conclusive after three polls in five minutes. Two seconds are added,
+# because Stitch truncates times.
+MAX_POKE_POLL_INTERVAL = 152.0
+
 # Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
 BASELINE_MAX_WAIT = 60.0
 
@@ -149,7 +154,8 @@ class Waiter:
             if is_decided or not evaluation.needs_several_polls(self.observations) or seconds_left <= 0:
                 return evaluation
             # Three polls in five minutes are enough, because more polls would use up the budget.
-            pause = max(self._seconds_between_polls(), RETRY_INTERVALS * self.session.budget.even_interval)
+            pause = min(RETRY_INTERVALS * self.session.budget.even_interval, MAX_POKE_POLL_INTERVAL)
+            pause = max(pause, self._seconds_between_polls())
             await self.session.clock.sleep(min(pause, seconds_left))
 
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
