@@ -67,6 +67,16 @@ def test_loaded_stream_stays_loaded_if_later_jobs_load_it_again(stitch, waiter, 
     assert 2460 <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 3600
 
 
+def test_load_that_changes_soon_after_it_has_settled_settles_again(stitch, waiter, monkeypatch):
+    """The destination loads the batches of "orders" ten minutes apart, and "items" in between."""
+    source = stitch.add_source("shop", streams={"orders": 5, "items": 5})
+    stitch.complete_job(source, seconds_ago=86_400)
+    orders = [flush(60, 120), flush(62, 790), flush(64, 890)]
+    plan = JobPlan(flushes={"orders": orders, "items": [flush(60, 770)]})
+
+    assert seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, []) >= 890 + 120
+
+
 def test_load_settles_although_later_jobs_load_each_minute(stitch, waiter, monkeypatch):
     source = stitch.add_source("shop", streams={"orders": 5})
     plan = JobPlan(flushes={"orders": [flush(60, 120), flush(90, 150)]})

@@ -162,9 +162,9 @@ def record_progress(observations: Observations, statuses: Sequence[LoadStatus]) 
     for status in statuses:
         key = status.expected.key
         if polled_at is not None and status.loaded_at is not None and not status.is_assumed_loaded:
-            since = known[key].settling_since if key in known else polled_at
+            since, accepted_at = known.get(key, LoadProgress(polled_at))
             is_accepted = status.state == "loaded" and not status.is_uncertain
-            progress[key] = LoadProgress(since, status.loaded_at if is_accepted else None)
+            progress[key] = LoadProgress(since, status.loaded_at if is_accepted else accepted_at)
     return replace(observations, load_progress={**known, **progress}) if progress else observations
 
 
@@ -199,11 +199,14 @@ class _Match(NamedTuple):
 
 
 def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadStatus:
-    progress = context.observations.load_progress.get(expected.key)
-    if progress is not None and progress.loaded_at is not None:
-        return LoadStatus(expected, "loaded", progress.loaded_at)
     listed = match.listed
     loaded_at = listed.last_batch_loaded_at if listed is not None else None
+    progress = context.observations.load_progress.get(expected.key)
+    if progress is not None and progress.loaded_at is not None:
+        # A later load soon after the end of the job may contain more rows of this job, so it must settle.
+        is_soon = context.polled_at - context.job.ended_at < MAX_LOAD_LAG
+        if not is_soon or loaded_at is None or loaded_at <= progress.loaded_at:
+            return LoadStatus(expected, "loaded", progress.loaded_at)
     # Load times are truncated to seconds, so compare whole seconds.
     if loaded_at is not None and loaded_at >= whole_seconds(expected.last_batch_at):
         return _loaded_or_settling(expected, match, loaded_at, context)

@@ -31,11 +31,12 @@ class LoadErrorHistory:
 class LoadProgress(NamedTuple):
     """What earlier evaluations have found out about one expected load.
 
-    A later job can change the load or put it into an error state, but this job's rows stay loaded.
+    A later job can change the load or put it into an error state, but this job's rows stay loaded. Soon after
+    the end of the job, an accepted load that changes must settle again.
     """
 
     settling_since: datetime  #: time of the first poll that listed a load at or after the last batch
-    loaded_at: datetime | None = None  #: time of the load that was accepted, or None
+    loaded_at: datetime | None = None  #: time of the last accepted load, or None
 
 
 @dataclass(frozen=True, slots=True)
