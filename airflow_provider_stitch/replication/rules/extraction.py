@@ -19,6 +19,7 @@ from airflow_provider_stitch.connect.errors import (
     StructureSyncFailed,
 )
 from airflow_provider_stitch.connect.log_parser.exit_line import PhaseExit, failure_cause
+from airflow_provider_stitch.replication.rules.expected_loads import MAX_LOG_CLOCK_OFFSET
 from airflow_provider_stitch.replication.rules.goal import job_start_time, whole_seconds
 
 if TYPE_CHECKING:
@@ -211,12 +212,25 @@ def _evaluate_superseded(
         return replace(status, state="failed", failure=_unknown_outcome(goal, job_name, later))
     status = replace(
         status,
-        completed_at=log.exited_at or _latest_end(goal, later),
+        completed_at=_logged_end(goal, log, later) or _latest_end(goal, later),
         structure_synced=any(each.phase == "Discovery" and not each.failed for each in log.exits),
     )
     if log.succeeded:
         return replace(status, state="finished", structure_synced=True)
     return replace(status, state="failed", failure=_failure(goal, job_name, log.cause, log))
+
+
+def _logged_end(goal: Goal, log: ExtractionLog, later: Extraction | None) -> datetime | None:
+    """Return the end time of a job from its log, or None if the log contains no usable time.
+
+    If the time is before the start of the job or after its latest possible end, the log's clock is wrong.
+    """
+    ended_at, latest_end = log.exited_at, _latest_end(goal, later)
+    if ended_at is None:
+        return None
+    is_before_start = goal.started_at is not None and goal.started_at - ended_at > MAX_LOG_CLOCK_OFFSET
+    is_too_late = latest_end is not None and ended_at - latest_end > MAX_LOG_CLOCK_OFFSET
+    return None if is_before_start or is_too_late else ended_at
 
 
 def _latest_end(goal: Goal, later: Extraction | None) -> datetime | None:

@@ -17,7 +17,7 @@ from airflow_provider_stitch.connect.extraction_log import parse_extraction_log
 from airflow_provider_stitch.replication.rules.evaluate import Need, evaluate
 from airflow_provider_stitch.replication.rules.extraction import evaluate_extraction
 from airflow_provider_stitch.replication.rules.observations import Observations
-from tests.support.builders import EARLIER, LATER, OURS, at, extraction, goal, log
+from tests.support.builders import EARLIER, LATER, OURS, SUCCEEDED, at, extraction, goal, log
 
 EARLIER_JOB = extraction(EARLIER, start="05:00:02", end="05:03:00")
 LATER_JOB = extraction(LATER, start="07:00:02", end="07:03:00")
@@ -172,6 +172,22 @@ def test_superseded_job_is_evaluated_by_its_log(the_log, incomplete_log_times, s
     assert status.state == state
     assert status.failure is None if kind is None else type(status.failure) is kind
     assert status.ended
+
+
+@pytest.mark.parametrize(
+    ("logged_at", "completed_at"),
+    [
+        pytest.param("06:04:51", "06:04:51", id="between the starts of the two jobs"),
+        pytest.param("05:04:51", "07:00:02", id="before the start of the job"),
+        pytest.param("08:04:51", "07:00:02", id="after the start of the later job"),
+    ],
+)
+def test_end_of_superseded_job_is_not_before_its_start_or_after_a_later_start(logged_at, completed_at):
+    the_log = log(ending=f"{logged_at} main INFO {SUCCEEDED}")
+    status = evaluate_extraction(goal(), Observations(extraction=LATER_JOB, log=the_log))
+
+    assert status.state == "finished"
+    assert status.completed_at == at(completed_at)
 
 
 def test_job_start_time_replaces_a_name_without_time():

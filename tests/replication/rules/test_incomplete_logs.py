@@ -9,6 +9,7 @@ from airflow_provider_stitch.replication.rules.evaluate import Need, evaluate
 from tests.replication.rules.loading_states import COMMITS, ISSUES, ORDERS, observed, state_of
 from tests.support.builders import (
     EARLIER,
+    LATER,
     SUCCEEDED,
     at,
     avro_log,
@@ -90,6 +91,14 @@ def test_load_of_batch_without_time_counts_once_the_source_is_quiet():
 )
 def test_logged_time_outside_the_job_is_ignored(the_log, logged_at, loads, polled_at, state):
     assert state_of(the_log(logged_at), loads, polled_at) == state
+
+
+def test_load_before_a_superseded_job_does_not_count_if_the_clock_of_the_log_is_slow():
+    the_log = log(sent("05:04:40", "commits"), ending=f"05:04:51 main INFO {SUCCEEDED}")
+    later_job = extraction(LATER, start="07:00:02", end="07:04:51")
+    observations = observed(the_log, polls=([load("commits", "05:30:00")], "07:30:00"), extraction=later_job)
+
+    assert evaluate(goal("loading"), observations).state == "running"
 
 
 @pytest.mark.parametrize("stamp", ["0001-01-01 00:00:00,000Z", "9999-12-31 23:59:59,999Z"])
