@@ -1,6 +1,6 @@
-"""Test that Airflow has written no secrets during the earlier tests in this folder.
+"""Test that Airflow has written no secrets during the tests in this folder.
 
-Pytest runs the test files in alphabetical order.
+This module runs after all others in the folder (see conftest.py).
 """
 
 from __future__ import annotations
