@@ -223,8 +223,9 @@ class StitchPhaseTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Stop the job if the task started the job and a user has ended the deferred task.
 
-        A user can end the task by clearing it, or by marking it as failed or successful. Airflow 3.3 and
-        later call this method. On earlier versions of Airflow, `run` calls this method if the trigger is
+        A user can end the task by clearing it, or by marking it as failed or successful. The job is also
+        stopped if the trigger is cancelled after the deadline of `stop_at_deadline`. Airflow 3.3 and later
+        call this method. On earlier versions of Airflow, `run` calls this method if the trigger is
         cancelled.
         """
         if self.stop_on_kill and self.goal.job_name is not None:
@@ -242,6 +243,9 @@ class StitchPhaseTrigger(BaseTrigger):
             await wait_ignoring_cancellation(self._stop_task)
 
     async def _stop_if_abandoned(self, goal: Goal, job_name: str) -> None:
+        if self._must_stop_at_deadline():
+            await self._stop(goal)
+            return
         try:
             if await is_still_deferred(self, job_name):
                 self.log.info(
@@ -258,6 +262,14 @@ class StitchPhaseTrigger(BaseTrigger):
             )
             return
         await self._stop(goal)
+
+    def _must_stop_at_deadline(self) -> bool:
+        """Return whether the deadline has passed at which this trigger stops the job.
+
+        On Airflow 2, the scheduler ends a deferred task at its `execution_timeout`, and may do so before a
+        slow triggerer has stopped the job.
+        """
+        return self.stop_at_deadline and self.deadline is not None and self.clock.time() >= self.deadline
 
     async def _stop(self, goal: Goal) -> bool:
         """Stop the job if the job has not ended yet. Return whether the job is no longer running."""

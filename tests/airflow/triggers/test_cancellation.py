@@ -87,6 +87,21 @@ def test_cancelled_trigger_leaves_job_of_a_deferred_task(stitch, job, cancel, mo
     assert not is_stopped(stitch, job)
 
 
+@pytest.mark.parametrize(
+    ("seconds_left", "stop_at_deadline", "stopped"), [(-1, True, True), (-1, False, False), (60, True, False)]
+)
+def test_trigger_that_is_cancelled_after_the_deadline_stops_the_job(
+    stitch, job, cancel, monkeypatch, seconds_left, stop_at_deadline, stopped
+):
+    """Airflow 2 ends a task at its `execution_timeout`, and the task then has the state of a new try."""
+    fake_task_state(monkeypatch, is_still_deferred=True)
+    options = {"deadline": time.time() + seconds_left, "stop_at_deadline": stop_at_deadline}
+
+    cancel(loading_trigger(stitch, job, poll_interval=0.01, **options))
+
+    assert is_stopped(stitch, job) is stopped
+
+
 def test_cancelled_trigger_leaves_job_if_the_task_state_is_unknown(stitch, job, cancel, monkeypatch):
     fake_task_state(monkeypatch, is_still_deferred=OSError("no database"))
     cancel(loading_trigger(stitch, job, poll_interval=0.01))
