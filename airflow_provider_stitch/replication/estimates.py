@@ -132,7 +132,8 @@ def estimate_loads_done(
     since = context.now
     if waiting:
         since = context.to_local_past(max(status.expected.last_batch_at for status in waiting))
-    decisive = [_next_decisive_poll(status, goal, observations) for status in waiting]
+    ended_at = evaluation.extraction.completed_at
+    decisive = [_next_decisive_poll(status, goal, observations, ended_at) for status in waiting]
     known = [at for at in decisive if at is not None]
     is_certain = bool(known) and len(known) == len(decisive)
     return CompletionEstimate(
@@ -155,23 +156,33 @@ def estimate_next_load(context: EstimateContext, interval: float) -> CompletionE
     return CompletionEstimate(last_checked_at=checked_at, since=checked_at + interval, history=NEXT_LOAD)
 
 
-def _next_decisive_poll(status: LoadStatus, goal: Goal, observations: Observations) -> datetime | None:
-    """Return the time after which a poll of a stream's load is conclusive, or None if the time is unknown."""
-    rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
+def _next_decisive_poll(
+    status: LoadStatus, goal: Goal, observations: Observations, ended_at: datetime | None
+) -> datetime | None:
+    """Return the time after which a poll of a stream's load is conclusive, or None if the time is unknown.
+
+    :param ended_at: the end of the job's extraction, or None if it is unknown.
+    """
     if status.has_error:
         history = error_history_of(status.expected, observations)
         if history is None:
             return None
         polls = min(history.repeats + 1, PERSISTENT_ERROR_POLLS)
         return history.first_seen_at + MIN_PERSISTENT_ERROR_DURATION * polls / PERSISTENT_ERROR_POLLS
+    rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
+    decisive: datetime | None = None
     if status.loaded_at is not None:
-        return status.loaded_at + settle_period(status.expected, rules)
-    if not status.expected.is_exact and observations.loads is not None:
-        # The status is conclusive once the source has had no load during the quiet period.
+        decisive = status.loaded_at + settle_period(status.expected, rules)
+    elif not status.expected.is_exact and observations.loads is not None and ended_at is not None:
+        # The status may be conclusive once the source has had no load during the quiet period.
         loaded = [load.last_batch_loaded_at for loads in observations.loads.values() for load in loads]
-        latest = max((at for at in loaded if at is not None), default=None)
-        return latest + rules.quiet_period if latest is not None else None
-    return None
+        decisive = max([ended_at, *(at for at in loaded if at is not None)]) + rules.quiet_period
+    # If a poll after this time was not conclusive, the next poll may not be conclusive either. A poll that is
+    # due is sent every few seconds, and would use up the budget.
+    was_polled = (
+        decisive is not None and observations.loads_at is not None and observations.loads_at >= decisive
+    )
+    return None if was_polled else decisive
 
 
 def next_scheduled_start(goal: Goal, source: Source) -> datetime | None:

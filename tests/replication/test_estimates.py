@@ -255,18 +255,35 @@ def test_old_load_error_is_polled_twice_within_five_minutes():
 
 
 def test_possible_stream_without_a_load_is_due_after_the_quiet_period():
-    without_log = replace(
-        OBSERVATIONS,
-        log=None,
-        incomplete_log_times=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
-        streams=(stream("commits"),),
-    )
-
     estimate = loads_estimate(
-        load("pulls", "06:11:00"), polled="06:12:00", observations=without_log, now="06:12:00"
+        load("pulls", "06:11:00"), polled="06:12:00", observations=WITHOUT_LOG, now="06:12:00"
     )
 
     assert seconds_after("06:11:00", estimate.done_by) == DEFAULT_QUIET_PERIOD
+
+
+WITHOUT_LOG = replace(
+    OBSERVATIONS,
+    log=None,
+    incomplete_log_times=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
+    streams=(stream("commits"),),
+)
+
+
+@pytest.mark.parametrize("loads", [(), (load("pulls", "05:00:00"),)], ids=["no load", "an old load"])
+def test_quiet_period_begins_at_the_end_of_the_job(loads):
+    estimate = loads_estimate(*loads, polled="06:12:00", observations=WITHOUT_LOG, now="06:12:00")
+
+    assert seconds_after("06:04:51", estimate.done_by) == DEFAULT_QUIET_PERIOD
+
+
+def test_no_poll_is_due_if_the_quiet_period_was_not_conclusive():
+    """The log proves that "commits" had rows, but the stream has no load after the quiet period."""
+    truncated = replace(WITHOUT_LOG, log=log(sent("06:03:00", "commits"), ending=None))
+
+    estimate = loads_estimate(polled="06:25:00", observations=truncated, now="06:25:00")
+
+    assert estimate.done_by == math.inf
 
 
 def test_baseline_poll_becomes_more_useful_with_time():

@@ -142,6 +142,23 @@ def test_wait_without_a_log_waits_for_all_selected_streams(stitch, waiter, githu
     assert any("Found no load of issues" in line for line in waiter.warnings)
 
 
+@pytest.mark.parametrize("target", ["avro", "target-stitch"])
+def test_slow_load_does_not_use_up_the_budget(stitch, waiter, github, target):
+    """With the Avro target, an earlier load is sufficient after the quiet period.
+
+    The quiet period must not seem to have passed because the last load of the source is old.
+    """
+    stitch.complete_job(github, seconds_ago=86_400)
+    flushes = {"commits": [Flush(at=5, rows=5, prepare=600)], "pulls": [], "issues": []}
+    stitch.plan_jobs(github, JobPlan(tap_seconds=20, flushes=flushes, log=LogPlan(target=target)))
+
+    waiter.replicate(github)
+
+    times = [request.at for request in stitch.limited_requests]
+    end = stitch.jobs(github)[-1].start_time.timestamp() + 240
+    assert sum(time.timestamp() < end for time in times) < 20
+
+
 def test_deselected_namesake_on_another_page_does_not_count_as_ours(stitch, waiter):
     stitch.quirks.loads_order = "stream_id"
     users = {
