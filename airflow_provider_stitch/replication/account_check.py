@@ -55,7 +55,7 @@ class AccountCheck:
         self._sources = sources
         self._log_info = log_info
         self._log_warning = log_warning
-        #: Times of the responses that arrived in the last 10 minutes.
+        #: Times of the responses to this check's requests in the last 10 minutes.
         self._responded_at: deque[float] = deque()
         self._pages_read = 0
         self._last_pages = {"extractions": 1, "loads": 1}
@@ -187,7 +187,7 @@ class AccountCheck:
     # --- Messages -------------------------------------------------------------------------------------------
 
     def _seconds_left(self, wait: float) -> float:
-        """Estimate the number of seconds until all pages are read, if other tasks send no more requests."""
+        """Estimate the number of seconds until all pages are read, if other tasks use no unreserved ones."""
         allowed = self._allowed(float(self._session.budget.limit))
         return wait + (self._pages_left - 1) // allowed * WINDOW
 

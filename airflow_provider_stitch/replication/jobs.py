@@ -1,4 +1,4 @@
-"""Start a job at most once, and never stop another task's job."""
+"""Start a job at most once, and do not stop a job that is known to belong to another task."""
 
 from __future__ import annotations
 
@@ -146,9 +146,9 @@ async def stop_job(
     """Stop the goal's job unless it has ended, and return whether a stop request was sent.
 
     A stop request contains no job name, and stops any running job of the source. No stop request is sent if
-    the job has ended or is too old to be running, or if a fresh poll lists the job or a later job. A stop
-    request that Stitch may have received is repeated only after a poll has shown that the job is running. A
-    goal without a job name requires no poll before the first stop request.
+    the job has ended or is too old to be running, or if a fresh poll lists the job as completed or lists a
+    later job. A stop request that Stitch may have received is repeated only after a poll that does not show
+    the end of the job. A goal without a job name requires no poll before the first stop request.
 
     :param observations: the observations of an earlier wait for the job.
     :param needs_poll: whether a stop request requires the result of the poll. If False, the job is assumed
@@ -185,9 +185,9 @@ async def _may_be_running(session: AccountSession, goal: Goal, *, needs_poll: bo
             job = "the job" if goal.job_name is None else f"job {goal.job_name}"
             raise PhaseTimedOut(
                 f"Source {goal.source_name} ({goal.source_id}): Stitch did not list the source's extractions "
-                f"in time, so it is unknown whether {job} is still running. No stop was sent, because the "
-                f"stop could end a later job. Raise the {session.time_limit}, or check the source's page in "
-                "Stitch.",
+                f"in time, so it is unknown whether {job} is still running. The task then sent no stop "
+                f"request, because the request could end a later job. Raise the {session.time_limit}, or "
+                "check the source's page in Stitch.",
                 source_id=goal.source_id,
                 job_name=goal.job_name,
             )

@@ -208,7 +208,7 @@ class LoadWatch:
     def publish(self, snapshot: LoadSnapshot, pages: tuple[int, ...]) -> None:
         """Pass a snapshot to the watchers.
 
-        :param pages: numbers of the pages on which Stitch listed the snapshot's loads.
+        :param pages: numbers of the pages that the snapshot is based on.
         """
         self._pages[snapshot.source] = pages
         self._warnings.clear()

@@ -149,7 +149,9 @@ def _describe_extraction(goal: Goal, observations: Observations) -> str:
             f"{describe_job(goal)}"
         )
     seen = "Stitch lists no finished job of the source"
-    if listed_job is not None:
+    if listed_job is not None and listed_job.completion_time is None:
+        seen = f"Stitch lists job {listed_job.job_name} as running"
+    elif listed_job is not None:
         seen = f"the last finished job that Stitch lists is {listed_job.job_name}"
     if goal.job_name is not None:
         return f"job {goal.job_name} is not listed as finished; {seen}"
@@ -179,8 +181,8 @@ def timeout_message(
     budget = ""
     if next_request_in > 0:
         budget = (
-            f" The account's requests are used up, and the next request is free in {next_request_in:.0f} s. "
-            "Let fewer tasks wait at the same time, or set deferrable=True."
+            " The account has no free status request, and the next request is free in "
+            f"{next_request_in:.0f} s. Let fewer tasks wait at the same time, or set deferrable=True."
         )
     return (
         f"Waiting for {describe_event(goal)} took longer than the task's {time_limit}: "

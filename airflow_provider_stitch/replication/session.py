@@ -122,7 +122,7 @@ class AccountSession:
         )
 
     async def query_extraction(self, source_id: int) -> QueryResult[Extraction | None] | None:
-        """Poll the source's last completed extraction immediately. See `query`."""
+        """Poll the source's last completed extraction as soon as the budget allows. See `query`."""
         await self.resolve_account(source_id)
         return await self.query(ExtractionQuery(self.client, None, FRESH_ONLY, source_id), None)
 
@@ -169,8 +169,8 @@ class AccountSession:
 
 def _out_of_requests(wait: float, time_limit: str, requests_sent: int) -> PhaseTimedOut:
     return PhaseTimedOut(
-        f"The task's {time_limit} has passed, and Stitch answered none of its status requests. The account's "
-        "requests for the last 10 minutes are used up, or Stitch requested a pause. The next request is free "
-        f"in {wait:.0f} s. Status requests sent: {requests_sent}. Raise the {time_limit}, or let fewer tasks "
-        "wait at the same time."
+        f"The task's {time_limit} has passed before the task received a response to a status request. The "
+        "account's requests for the last 10 minutes are used up, or Stitch requested a pause. The next "
+        f"request is free in {wait:.0f} s. Status requests sent: {requests_sent}. Raise the {time_limit}, or "
+        "let fewer tasks wait at the same time."
     )

@@ -153,7 +153,7 @@ class Waiter:
             is_decided = evaluation.state != "running"
             if is_decided or not evaluation.needs_several_polls(self.observations) or seconds_left <= 0:
                 return evaluation
-            # Three polls in five minutes are enough, because more polls would use up the budget.
+            # Three polls in five minutes are enough. More polls would use up the budget.
             pause = min(RETRY_INTERVALS * self.session.budget.even_interval, MAX_POKE_POLL_INTERVAL)
             pause = max(pause, self._seconds_between_polls())
             await self.session.clock.sleep(min(pause, seconds_left))

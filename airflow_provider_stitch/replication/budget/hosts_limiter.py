@@ -1,9 +1,10 @@
 """A rate limiter for several hosts that count the requests of one account together in Redis.
 
 While Redis cannot be reached, no task fails, and the hosts together still respect the limit. After Redis
-becomes unavailable, the hosts send no requests for one window. Each host may then send an equal part of the
-allowed requests. The count in Redis does not include the requests that were sent while Redis was unavailable.
-When a host reaches Redis again, all hosts must therefore wait for one window.
+becomes unavailable, the hosts send no requests for 11 minutes (see `Allowance.silence`). Each host may then
+send an equal part of the allowed requests. The count in Redis does not include the requests that were sent
+while Redis was unavailable. If a host has sent such requests, all hosts must therefore wait for 11 minutes
+after the host has reached Redis again.
 """
 
 from __future__ import annotations

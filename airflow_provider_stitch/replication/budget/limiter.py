@@ -1,4 +1,4 @@
-"""The rate limiter of one account, which allows 30 status requests in any period of 10 minutes.
+"""The rate limiter of one account, by default for 30 status requests in any period of 10 minutes.
 
 Status requests are the requests for extractions, logs and loads. Source: Stitch Connect API, "Rate limits".
 If an account repeatedly exceeds the limit, Stitch may block the status requests of the account, even if

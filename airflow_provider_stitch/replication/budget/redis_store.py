@@ -6,8 +6,9 @@ one hash, so that Redis cannot evict only a part of it.
 
 If Redis restarts or is replaced with a different server, all of the count or its latest part may be lost.
 After such a loss, the hash is missing, or contains a run ID that differs from the server's run ID. The script
-therefore treats the count as uncertain, and allows no request for one window. The count is also uncertain if
-the server's clock was set back, or if a host has sent requests while it could not use Redis.
+therefore treats the count as uncertain, and allows no request for 11 minutes (see `Allowance.silence`). The
+count is also uncertain if the server's clock was set back, or if a host has sent requests while it could not
+use Redis.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ MAX_CLOCK_SKEW = 5.0
 UNUSED_COUNT_RETENTION = 90 * 86_400
 """Seconds until the hash of an unused account expires.
 
-The first request after the hash has expired waits for one window.
+The first request after the hash has expired waits for 11 minutes (see `Allowance.silence`).
 """
 
 UNAVAILABLE: tuple[type[Exception], ...] = (RedisError, OSError)
@@ -183,7 +184,7 @@ REASONS = {
     "clock": "the clock of the Redis server was set back",
     "alone": "a host has sent requests that Redis did not count",
 }
-"""The reasons why no request may be sent for one window, by the value that the script returns."""
+"""The reasons why no request may be sent for some time, by the value that the script returns."""
 
 
 class RedisStore:
@@ -209,7 +210,7 @@ class RedisStore:
 
         :param host: id of this host, from its budget file.
         :param doubt: a key of `REASONS` if the count may be wrong. If `doubt` is not empty, no host may send
-            a request for one window.
+            a request for the time `Allowance.silence`.
         """
         return self._run("window", host, Allowance(limit), doubt=doubt)
 

@@ -16,7 +16,7 @@ MAX_CONCURRENT_REQUESTS = 4
 
 
 def request_slots() -> asyncio.Semaphore:
-    """Return the semaphore that limits concurrent requests in the running event loop."""
+    """Return the semaphore that limits concurrent calls of `StitchCaller.call` in the running event loop."""
     return _slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_CONCURRENT_REQUESTS))
 
 

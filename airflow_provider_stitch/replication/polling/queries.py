@@ -42,7 +42,7 @@ class QueryResult(Generic[T]):
     stitch_time: datetime | None  #: time of the oldest response, by Stitch's clock
     requested_at: float  #: time of the oldest request, by this machine's clock
     sequence: int  #: sequence number of the oldest request; pass it as `after_sequence` to get a newer result
-    pages: tuple[int, ...] = ()  #: numbers of the pages that contain the result; empty for a log
+    pages: tuple[int, ...] = ()  #: numbers of the pages that the result is based on; empty for a log
 
 
 class Notice(NamedTuple):

@@ -36,8 +36,8 @@ def parse_streams(value: object) -> tuple[str, ...] | None:
     """Return stream names, or None if the value stands for all streams.
 
     :param value: a list of names, or a string that contains names separated by commas or a list in JSON or
-        Python notation. None, an empty string and the string "None" stand for all streams. If the value is a
-        dict, such as `streams` in the run operator's XCom, its keys are used.
+        Python notation. None, an empty string and the strings "None" and "null" stand for all streams. If the
+        value is a dict, such as `streams` in the run operator's XCom, its keys are used.
     :raises ValueError: if the value has any other form.
     """
     return parse_names(value, "streams")

@@ -33,7 +33,7 @@ class ExpectedLoad:
     """
 
     label: str  #: the `stream_name`, or the `tap_stream_id` if the name is ambiguous
-    load_names: tuple[str, ...]  #: possible names of the load, the most likely first
+    load_names: tuple[str, ...]  #: possible names of the load, beginning with the name that the target logged
     #: The exact or latest possible time of the last batch. A load at or after this time contains the batch.
     last_batch_at: datetime
     rows: int | None = None  #: number of rows, or None if unknown

@@ -16,7 +16,7 @@ Phase = Literal[
 ]
 """The phases of a job, in order.
 
-The phase `extraction_end` is finished when the extraction has ended or failed.
+The phase `extraction_end` is finished when the extraction has ended, even if it failed.
 """
 
 PHASES: tuple[str, ...] = get_args(Phase)
@@ -40,8 +40,8 @@ class Goal:
     source_name: str  #: the source's `name`, as in the list of loads
     client_id: int  #: id of the Stitch account
     job_name: str | None = None
-    #: Wait for the first job that started at or after this time. Sensors that wait for scheduled jobs set
-    #: this field.
+    #: Wait for a job that started at or after this time. If several such jobs have completed, the last of
+    #: them is used. Sensors that wait for scheduled jobs set this field.
     started_after: datetime | None = None
     #: Wait for the job that was running at this time. If Stitch refuses to start a job because another job is
     #: running, the response does not contain the name of the running job.

@@ -35,12 +35,13 @@ MIN_PERSISTENT_ERROR_DURATION = timedelta(minutes=5)
 # stream of the same name.
 MIN_AMBIGUOUS_ERROR_DURATION = timedelta(hours=1)
 
-# Maximum time from the end of a job to the last load of the job's rows. If the next job starts later, all
-# rows of the previous job are assumed to be loaded.
+# Time from the end of a job until all rows of the job are assumed to be loaded. If the next job starts later,
+# a load is assumed to contain only rows of the next job. An accepted load that changes later is assumed to
+# belong to a later job.
 MAX_LOAD_LAG = timedelta(minutes=30)
 
-# Maximum settle period. The time between two batches of a stream is about five minutes, or longer if the
-# source is slow.
+# Maximum settle period, unless `load_settle` is longer. The time between two batches of a stream is usually
+# at most five minutes, but longer if the source is slow.
 MAX_SETTLE = timedelta(minutes=15)
 
 # A load may keep changing for this time after the first poll that listed a load at or after the last batch,
@@ -65,7 +66,8 @@ class LoadStatus:
 
     expected: ExpectedLoad
     state: Literal["waiting", "loaded", "in_error", "no_rows"]
-    loaded_at: datetime | None = None  #: time of the stream's last load
+    #: Time of the load that contains the last batch, or that may contain it. None if there is no such load.
+    loaded_at: datetime | None = None
     has_error: bool = False  #: whether the load is in an error state, which may be older than the job
     message: str | None = None  #: the destination's error message
     is_uncertain: bool = False  #: whether the listed load may belong to another stream
@@ -155,7 +157,7 @@ class _Context(NamedTuple):
 def record_progress(observations: Observations, statuses: Sequence[LoadStatus]) -> Observations:
     """Return the observations after an evaluation, with the progress of the expected loads.
 
-    A load that is only assumed to contain the last batch is not recorded, because a better load may follow.
+    A load that is only assumed to contain the last batch is not recorded, because another load may follow.
     """
     polled_at, known = observations.loads_at, observations.load_progress
     progress = {}
@@ -173,7 +175,8 @@ def _is_quiet(
 ) -> bool:
     """Return whether the quiet period has passed since the source's last load and the end of the job.
 
-    A load long after the job is ignored if no requested load waits for it, because it belongs to a later job.
+    A load long after the job is ignored if no requested load waits for it, because it probably belongs to a
+    later job.
 
     :param wanted: the requested expected loads.
     """
@@ -195,7 +198,7 @@ class _Match(NamedTuple):
     """The listed load that matches an expected load."""
 
     listed: Load | None  # None if no load is listed under a name of the expected load
-    is_uncertain: bool = False  # whether the listed load may belong to another expected load
+    is_uncertain: bool = False  # whether the listed load may belong to another stream
 
 
 def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadStatus:
@@ -309,7 +312,8 @@ class _LoadMatcher:
     def match(self, expected: ExpectedLoad) -> _Match:
         """Return the latest unmatched load under one of an expected load's names.
 
-        If all loads with these names are already matched, return the oldest load as an uncertain match.
+        If all loads with these names are already matched, return the oldest load as an uncertain match. If no
+        load has one of these names, a load with a similar name is an uncertain match as well.
         """
         listed_names = [name for name in expected.load_names if name in self._loads]
         names = listed_names or self._similar_names(expected)

@@ -107,14 +107,14 @@ def loading_warnings(
 
 _NO_LOG = (
     "Stitch has no log of the extraction, so the streams that had rows are unknown. Waiting for every "
-    "selected stream to be loaded. If a stream still has no load {} after the source's last load, the stream "
-    "is assumed to have had no rows."
+    "selected stream to be loaded. If a stream still has no load {} after the end of the extraction and the "
+    "source's last load, the stream is assumed to have had no rows."
 )
 
 _INCOMPLETE_LOG = (
     "The extraction's log does not show whether these streams had rows: {}. Waiting for the streams to be "
-    "loaded. If a stream still has no load {} after the source's last load, the stream is assumed to have "
-    "had no rows."
+    "loaded. If a stream still has no load {} after the end of the extraction and the source's last load, "
+    "the stream is assumed to have had no rows."
 )
 
 _UNKNOWN_NAMES = (
@@ -142,9 +142,8 @@ def _warnings_about_log(
 _NO_LOAD = "Found no load of {}. Assuming that there were no new rows."
 
 _BEFORE_LAST_BATCH = (
-    "The extraction's log does not show exactly when the last rows of {} were sent. The last load is older "
-    "than the log line about these rows. Assuming that the load contained all rows, because no other load "
-    "followed."
+    "It is not known exactly when the last rows of {} were sent. The last load may be older than these rows. "
+    "Assuming that the load contained all rows, because no other load followed."
 )
 
 _UNSETTLED = (
@@ -155,7 +154,7 @@ _UNSETTLED = (
 _DOUBTFUL_ERROR = "Polling again, because these streams have a load error that may be older than this job: {}"
 
 _OTHER_ERROR = (
-    "These streams have a load error, so rows of earlier jobs are missing. The task does not wait for these "
+    "These streams have a load error, so some of their rows are not loaded. The task does not wait for these "
     "streams: {}"
 )
 

@@ -43,8 +43,8 @@ def schedule_blocker(source: Source, destinations: Sequence[Destination]) -> Sti
         return _cannot_finish(
             source,
             f"Stitch paused it at {_to_minute(source.system_paused_at)}, so Stitch starts no job of it",
-            "Possible causes: the trial ended, the source had no rows for 40 days, its destination was "
-            "deleted, or the plan changed. Fix the cause, then unpause the source in the Stitch app.",
+            "Possible causes: the trial ended, no rows were loaded for 40 days, the destination was deleted "
+            "or replaced, or the plan changed. Fix the cause, then unpause the source in the Stitch app.",
         )
     return start_blocker(source, destinations)
 

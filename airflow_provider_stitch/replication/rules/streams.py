@@ -31,7 +31,7 @@ def join_names(names: Iterable[str], separator: str = ", ") -> str:
 
 
 def load_names(stream: Stream) -> tuple[str, ...]:
-    """Return the names that a stream's load may have in the list, the most likely first.
+    """Return the names that a stream's load may have in the list.
 
     With the option `include_schemas_in_destination_stream_name`, the name of the destination's table is
     `<schema>__<table>`. Stitch does not document the name of a load if this option is enabled.

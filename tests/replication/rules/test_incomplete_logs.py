@@ -50,7 +50,7 @@ def test_load_before_the_marker_causes_a_warning():
     )
 
     (warning,) = evaluate(goal("loading"), observations).warnings
-    assert warning.startswith("The extraction's log does not show exactly when the last rows of commits")
+    assert warning.startswith("It is not known exactly when the last rows of commits")
 
 
 def test_load_of_batch_without_time_counts_once_the_source_is_quiet():

@@ -161,7 +161,9 @@ def test_timeout_reports_that_the_budget_is_used_up(stitch, waiter, github):
         outcome = await phase_waiter._timed_out(evaluate(phase_waiter.goal, phase_waiter.observations))
         return outcome.error["message"]
 
-    assert re.search(r"requests are used up, and the next request is free in \d+ s", asyncio.run(time_out()))
+    assert re.search(
+        r"no free status request, and the next request is free in \d+ s", asyncio.run(time_out())
+    )
 
 
 def test_wait_logs_once_that_it_waits_for_the_budget(stitch, waiter, github):
@@ -201,7 +203,7 @@ def test_wait_without_a_free_request_reports_the_limit_that_ended_it(stitch, wai
     message = asyncio.run(Waiter(session, goal).wait()).error["message"]
 
     for part in (
-        "The task's execution_timeout has passed, and Stitch answered none of its status requests",
+        "The task's execution_timeout has passed before the task received a response to a status request",
         "Raise the execution_timeout",
         f"a job that started at {format_time(instant)} or later",
     ):
