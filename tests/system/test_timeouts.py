@@ -24,7 +24,8 @@ def test_execution_timeout_stops_the_job(timed_runs, where):
 
     assert run.wait_until_finished() == "failed"
     (job,) = source.jobs
-    source.wait_until_stopped(job)  # on Airflow 2.11, a slow triggerer stops the job after the end of the task
+    # On Airflow 2.11, a slow triggerer stops the job after the task has failed.
+    source.wait_until_stopped(job)
 
 
 def test_execution_timeout_leaves_job_running_without_stop_on_kill(timed_runs, where):
