@@ -20,13 +20,14 @@ SECONDS ?= 60
 # Let Python cache compiled modules, because each test process imports all of Airflow.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test test-airflow2 test-system test-system-airflow2 test-system-celery test-system-postgres \
+.PHONY: help demo test test-airflow2 test-versions test-system test-system-airflow2 test-system-celery test-system-postgres \
 	test-ui test-pages test-pythons package chaos chaos-celery load-events token-kills token-kills-airflow2 lint docs docs-links fault-table diagrams fuzz format bench simulation constraints clean
 
 help:
 	@echo "make demo           run a DAG with a local Stitch and a real Airflow"
 	@echo "make test           run all tests on the newest Airflow 3"
 	@echo "make test-airflow2  run the same tests on Airflow 2.11"
+	@echo "make test-versions  run all tests on both versions of Airflow, one after the other"
 	@echo "make test-system    test an Airflow of several processes while they are killed"
 	@echo "make test-system-airflow2  run the same tests on Airflow 2.11"
 	@echo "make test-system-celery  run the same tests with a CeleryExecutor (needs PostgreSQL and Redis)"
@@ -61,6 +62,10 @@ test: $(AIRFLOW3)/.installed
 
 test-airflow2: $(AIRFLOW2)/.installed
 	$(AIRFLOW2)/bin/python -m pytest -n 4 --dist worksteal --hypothesis-profile=smoke
+
+test-versions:
+	$(MAKE) test
+	$(MAKE) test-airflow2
 
 test-system: $(AIRFLOW3)/.installed
 	$(AIRFLOW3)/bin/python -m pytest tests/system

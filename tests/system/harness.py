@@ -52,7 +52,7 @@ REDIS_CONN_ID = "stitch_redis"
 WORKERS = ("first worker", "second worker") if CELERY else ()
 
 #: Number of seconds after which a wait fails the test. The timeout is long, because the machine may be busy.
-TIMEOUT = 90.0
+TIMEOUT = 600.0
 
 
 class Airflow:

@@ -10,6 +10,7 @@ import pytest
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.triggers.task_context import LINK_KEY
 from airflow_provider_stitch.triggers.versions import RENDERS_IN_TRIGGERER, RETRIES_FROM_TRIGGERER
+from tests.system.harness import TIMEOUT
 
 #: Number of workers that Airflow needs to start a sensor with templates. Before Airflow 3.3, such a sensor
 #: starts in a worker, but ends in the triggerer. Tests compare the number of workers with this constant. The
@@ -229,7 +230,7 @@ def test_200_sensors_without_a_worker_share_the_rate_limit(airflow, account):
     ]
     account.start_all_jobs()
     for run in runs:
-        run.wait_until_finished(timeout=200)
+        run.wait_until_finished()
 
     states = []
     for run in runs:
@@ -246,7 +247,7 @@ def test_mapped_sensors_start_in_workers_and_end_in_the_triggerer(airflow, accou
     """Airflow cannot start mapped tasks in the triggerer."""
     run = airflow.run(f"wait_for_{count}_mapped", "", task_id="wait", **account.conf)
     account.start_all_jobs()
-    run.wait_until_finished(timeout=10 * count)
+    run.wait_until_finished(timeout=max(TIMEOUT, 10 * count))
 
     states = airflow.control.states_of_mapped_task(run.dag_id, run.run_id, run.task_id)
     assert states == EXPECTED_STATES[:count]

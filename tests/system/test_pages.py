@@ -70,7 +70,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "AIRFLOW_HOME": str(home), **_database(database)},
         check=True,
         capture_output=True,
-        timeout=900,
+        timeout=1800,
     )
     return database
 
@@ -141,7 +141,7 @@ if not IS_AIRFLOW_2:
             env={**os.environ, **database},
             capture_output=True,
             text=True,
-            timeout=300,
+            timeout=1800,
             check=False,
         )
 
