@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_provider_stitch.connect.errors import PhaseTimedOut
+from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.polling.backoff import with_time_limit
 from airflow_provider_stitch.replication.polling.log_throttle import PROGRESS_LOG
 from airflow_provider_stitch.replication.polling.poller import AccountPoller, account_poller
@@ -81,6 +82,19 @@ class AccountSession:
     def seconds_left(self) -> float:
         """Return the number of seconds until the deadline, or infinity if there is no deadline."""
         return self.caller.seconds_until(self.deadline)
+
+    def pause_after(self, requests: int) -> float:
+        """Return the number of seconds to pause after a number of requests.
+
+        The pause prevents the process from exceeding its share of the budget. If the account's processes
+        share responses through Redis, a request serves all processes, so the share is the whole budget. This
+        method may read the budget's file.
+        """
+        if self.client.known_client_id is None:
+            return 0.0
+        if self.client.redis is not None:
+            return self.budget.even_interval * requests
+        return WINDOW / self.budget.window().share * requests
 
     def stitch_time(self, result: QueryResult[Any] | None = None) -> datetime:
         """Return the time of a result, or the current time if there is no result, by Stitch's clock.

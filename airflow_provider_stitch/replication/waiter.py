@@ -18,7 +18,6 @@ from airflow_provider_stitch.connect.errors import (
     StitchNotFound,
     UnexpectedResponse,
 )
-from airflow_provider_stitch.replication.budget.window import WINDOW
 from airflow_provider_stitch.replication.estimates import (
     RETRY_INTERVALS,
     EstimateContext,
@@ -193,19 +192,6 @@ class Waiter:
         """Return when a scheduled poll must end, because a source check or a heartbeat is due."""
         interval = CHECK_INTERVAL if Need.CHECK in evaluation.needs else SOURCE_INTERVAL
         return min(self.session.clock.time() + interval, self._log.next_heartbeat_at)
-
-    def pause_after(self, requests: int) -> float:
-        """Return the number of seconds to pause after a number of requests.
-
-        The pause prevents the process from exceeding its share of the budget. If the account's processes
-        share responses through Redis, a request serves all processes, so the share is the whole budget. This
-        method may read the budget's file.
-        """
-        if self.session.client.known_client_id is None:
-            return 0.0
-        if self.session.client.redis is not None:
-            return self.session.budget.even_interval * requests
-        return WINDOW / self.session.budget.window().share * requests
 
     def _seconds_between_polls(self) -> float:
         return self.poll_interval if self.poll_interval is not None else self.session.budget.even_interval

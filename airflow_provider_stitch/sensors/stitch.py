@@ -161,7 +161,7 @@ class _StitchPhaseSensor(StitchTask, BaseSensorOperator):
         interval: float = super()._get_next_poke_interval(*args, **kwargs)
         if self._waiter is None:
             return interval
-        return max(interval, self._waiter.pause_after(self._requests_of_last_poke))
+        return max(interval, self._waiter.session.pause_after(self._requests_of_last_poke))
 
     def poke(self, context: Context) -> PokeReturnValue | bool:
         """Poll Stitch once, and return whether the wait has ended."""
