@@ -77,6 +77,16 @@ def test_load_that_changes_soon_after_it_has_settled_settles_again(stitch, waite
     assert seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, []) >= 890 + 120
 
 
+def test_load_of_a_slow_destination_settles_again_long_after_the_job(stitch, waiter, monkeypatch):
+    """The destination loads all rows two hours late, and the batches of "orders" 12 minutes apart."""
+    source = stitch.add_source("shop", streams={"orders": 5, "items": 5})
+    orders = [flush(60 + 2 * number, 2 * HOUR + at) for number, at in enumerate((120, 830, 930))]
+    plan = JobPlan(flushes={"orders": orders, "items": [flush(60, 2 * HOUR + 770)]})
+
+    seconds = seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, [])
+    assert 2 * HOUR + 930 <= seconds < 3 * HOUR
+
+
 def test_load_settles_although_later_jobs_load_each_minute(stitch, waiter, monkeypatch):
     source = stitch.add_source("shop", streams={"orders": 5})
     plan = JobPlan(flushes={"orders": [flush(60, 120), flush(90, 150)]})

@@ -206,8 +206,9 @@ def _evaluate(expected: ExpectedLoad, match: _Match, context: _Context) -> LoadS
     loaded_at = listed.last_batch_loaded_at if listed is not None else None
     progress = context.observations.load_progress.get(expected.key)
     if progress is not None and progress.loaded_at is not None:
-        # A later load soon after the end of the job may contain more rows of this job, so it must settle.
-        is_soon = context.polled_at - context.job.ended_at < MAX_LOAD_LAG
+        # A later load soon after the first load may contain more rows of this job, so it must settle. A slow
+        # destination may load the rows long after the end of the job.
+        is_soon = context.polled_at - max(context.job.ended_at, progress.settling_since) < MAX_LOAD_LAG
         if not is_soon or loaded_at is None or loaded_at <= progress.loaded_at:
             return LoadStatus(expected, "loaded", progress.loaded_at)
     # Load times are truncated to seconds, so compare whole seconds.

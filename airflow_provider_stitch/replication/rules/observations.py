@@ -32,7 +32,7 @@ class LoadProgress(NamedTuple):
     """What earlier evaluations have found out about one expected load.
 
     A later job can change the load or put it into an error state, but this job's rows stay loaded. Soon after
-    the end of the job, an accepted load that changes must settle again.
+    the end of the job or the first load, an accepted load that changes must settle again.
     """
 
     settling_since: datetime  #: time of the first poll that listed a load at or after the last batch
