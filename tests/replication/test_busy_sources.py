@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_provider_stitch.emulator import Flush, JobPlan, LogPlan
+from airflow_provider_stitch.emulator import EmulatedStream, Flush, JobPlan, LogPlan
 
 HOUR = 3600
 
@@ -140,6 +140,21 @@ def test_quiet_period_ends_although_later_jobs_load_streams_that_are_not_request
     waiter.wait(goal).raise_for_error()
 
     assert 6 * HOUR <= (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds() < 7 * HOUR
+
+
+def test_quiet_period_ends_although_later_jobs_load_a_namesake(stitch, waiter, monkeypatch):
+    """The job has rows of only one of two tables with the same name, and no log."""
+    streams = {
+        "new-orders": EmulatedStream(5, "shop-new-orders", "orders", schema_name="new"),
+        "old-orders": EmulatedStream(0, "shop-old-orders", "orders", schema_name="old"),
+    }
+    source = stitch.add_source("shop", type="platform.hp-postgres", streams=streams)
+    for stream in ("shop-new-orders", "shop-old-orders"):
+        stitch.record_load(source, stream, seconds_ago=86_400)
+    plan = JobPlan(flushes={"shop-new-orders": [flush(60, 120)]}, log=LogPlan(available=False))
+    loads = repeated(lambda: stitch.record_load(source, "shop-new-orders"), 200, 90_000, 600)
+
+    assert 6 * HOUR <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 7 * HOUR
 
 
 def test_quiet_period_restarts_if_a_loaded_stream_is_loaded_again(stitch, waiter, monkeypatch):

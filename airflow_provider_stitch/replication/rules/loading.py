@@ -130,11 +130,12 @@ def evaluate_loads(
     wanted = [each for each in expected if is_requested(each, requested)]
     if observations.loads is None or observations.loads_at is None:
         return tuple(LoadStatus(each, "waiting") for each in wanted)
-    is_quiet = _is_quiet(wanted, observations, rules, job)
-    context = _Context(observations, observations.loads_at, rules, job, is_quiet=is_quiet)
     matcher = _LoadMatcher(observations)
     # The keys are object ids, because expected loads are not hashable.
     matches = {id(each): matcher.match(each) for each in _by_latest_batch(expected)}
+    awaited = [matches[id(each)].listed for each in wanted if not _is_accepted(each, observations)]
+    is_quiet = _is_quiet(awaited, observations, rules, job)
+    context = _Context(observations, observations.loads_at, rules, job, is_quiet=is_quiet)
     confirmed = [_evaluate(each, matches[id(each)], context) for each in wanted if each.rows_confirmed]
     # The quiet period is not conclusive while the load of a stream that certainly had rows is pending,
     # because a slow load can delay the loads of other streams.
@@ -170,27 +171,32 @@ def record_progress(observations: Observations, statuses: Sequence[LoadStatus]) 
     return replace(observations, load_progress={**known, **progress}) if progress else observations
 
 
+def _is_accepted(expected: ExpectedLoad, observations: Observations) -> bool:
+    """Return whether an earlier evaluation has accepted a load as the last load of the job's rows."""
+    progress = observations.load_progress.get(expected.key)
+    return progress is not None and progress.loaded_at is not None
+
+
 def _is_quiet(
-    wanted: Sequence[ExpectedLoad], observations: Observations, rules: LoadRules, job: JobTimes
+    awaited: Sequence[Load | None], observations: Observations, rules: LoadRules, job: JobTimes
 ) -> bool:
     """Return whether the quiet period has passed since the source's last load and the end of the job.
 
     A load long after the job is ignored if no requested load waits for it, because it probably belongs to a
     later job.
 
-    :param wanted: the requested expected loads.
+    :param awaited: the listed loads that match the requested loads that no evaluation has accepted.
     """
-    accepted = {key: each.loaded_at for key, each in observations.load_progress.items() if each.loaded_at}
-    awaited_loads = [each for each in wanted if each.key not in accepted]
-    awaited = {_table_name(name) for each in awaited_loads for name in each.load_names}
+    awaited_ids = {id(load) for load in awaited}
     loaded_at = [
         load.last_batch_loaded_at
-        for name, loads in (observations.loads or {}).items()
+        for loads in (observations.loads or {}).values()
         for load in loads
         if load.last_batch_loaded_at is not None
-        and (_table_name(name) in awaited or load.last_batch_loaded_at - job.ended_at < MAX_SETTLING_TIME)
+        and (id(load) in awaited_ids or load.last_batch_loaded_at - job.ended_at < MAX_SETTLING_TIME)
     ]
-    latest = max([job.ended_at, *loaded_at, *accepted.values()])
+    accepted = [each.loaded_at for each in observations.load_progress.values() if each.loaded_at is not None]
+    latest = max([job.ended_at, *loaded_at, *accepted])
     return observations.loads_at is not None and observations.loads_at - latest >= rules.quiet_period
 
 
