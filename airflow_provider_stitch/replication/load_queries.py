@@ -45,26 +45,34 @@ async def query_loads(
 
 
 def expected_load_names(
-    evaluation: Evaluation, observations: Observations, seconds_to_read_all: float
-) -> list[LoadNames]:
+    evaluation: Evaluation,
+    observations: Observations,
+    *,
+    seconds_to_read_all: float,
+    is_quiet_soon: bool,
+) -> tuple[list[LoadNames], bool]:
     """Return the possible load names of each stream that is not loaded yet.
 
     If a stream waits for the quiet period, later loads of the other streams prolong the quiet period. The
-    names of the other streams are therefore included.
+    names of the other streams are therefore included if the quiet period may end soon. The second value is
+    whether all loads that can prolong the quiet period are included.
 
     :param seconds_to_read_all: seconds that are needed to read all pages of loads within the budget.
+    :param is_quiet_soon: whether the quiet period may end soon.
     """
     # The loads of deselected streams remain listed, and may have the same names as loads of selected streams.
     streams = (stream for stream in observations.streams or () if stream.selected is not None)
     name_counts = Counter(stream.stream_name for stream in streams)
     waiting = [status for status in evaluation.streams if status.state == "waiting"]
-    needs_quiet_period = any(not status.expected.is_exact for status in waiting)
-    others = [status for status in evaluation.streams if needs_quiet_period and status.state != "waiting"]
     overdue_after = min(MAX_LOAD_LAG, timedelta(seconds=seconds_to_read_all))
-    return [
-        *(_load_names(status, name_counts, observations, overdue_after) for status in waiting),
-        *((status.expected.load_names, 1) for status in others),
-    ]
+    names = [_load_names(status, name_counts, observations, overdue_after) for status in waiting]
+    others = [status.expected for status in evaluation.streams if status.state != "waiting"]
+    others += evaluation.other_loads
+    # A stream with a recent load settles, and does not wait for the quiet period.
+    needs_quiet_period = any(not status.expected.is_exact and status.loaded_at is None for status in waiting)
+    if needs_quiet_period and is_quiet_soon:
+        return [*names, *((each.load_names, 1) for each in others)], True
+    return names, not others
 
 
 def _load_names(

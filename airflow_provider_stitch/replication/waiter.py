@@ -323,14 +323,21 @@ class Waiter:
 
     async def _fetch_expected_loads(self, evaluation: Evaluation, expires_at: float | None) -> None:
         seconds_to_read_all = self.session.poller.load_page_count * self.session.budget.even_interval
-        expected = expected_load_names(evaluation, self.observations, seconds_to_read_all)
+        ended_at, half_quiet_period = evaluation.extraction.completed_at, self.goal.quiet_period / 2
+        expected, is_full = expected_load_names(
+            evaluation,
+            self.observations,
+            seconds_to_read_all=seconds_to_read_all,
+            is_quiet_soon=ended_at is not None
+            and (self.session.stitch_time() - ended_at).total_seconds() >= half_quiet_period,
+        )
         load_lags = self.session.poller.durations.load_lags()
         context = self._estimate_context(self._last_loads)
         estimate = estimate_loads_done(self.goal, self.observations, evaluation, context, load_lags)
         result = await self._query_loads(estimate, expected, expires_at)
         if result is not None:
             stream_names = {name for names, _ in expected for name in names}
-            self._record_loads(result, result.value or [], stream_names)
+            self._record_loads(result, result.value or [], stream_names, is_full=is_full)
 
     async def _query_loads(
         self, estimate: CompletionEstimate, expected: list[LoadNames] | None, expires_at: float | None
@@ -345,10 +352,16 @@ class Waiter:
         )
 
     def _record_loads(
-        self, result: QueryResult[Any], loads: list[Load], names: set[str] | None = None
+        self,
+        result: QueryResult[Any],
+        loads: list[Load],
+        names: set[str] | None = None,
+        *,
+        is_full: bool = True,
     ) -> None:
         self._last_loads = result
-        self.observations = self.observations.with_loads(loads, self.session.stitch_time(result), names)
+        stitch_time = self.session.stitch_time(result)
+        self.observations = self.observations.with_loads(loads, stitch_time, names, is_full=is_full)
 
     def _estimate_context(self, last: QueryResult[Any] | None) -> EstimateContext:
         now = self.session.clock.time()

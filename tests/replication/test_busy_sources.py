@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -157,12 +158,48 @@ def test_quiet_period_ends_although_later_jobs_load_a_namesake(stitch, waiter, m
     assert 6 * HOUR <= seconds_until_loaded(stitch, waiter, source, monkeypatch, plan, loads) < 7 * HOUR
 
 
-def test_quiet_period_restarts_if_a_loaded_stream_is_loaded_again(stitch, waiter, monkeypatch):
-    """The loads of the streams are on different pages, and the log does not show which streams had rows."""
+def add_loads_on_other_pages(stitch) -> None:
     for number in range(60):
         other = stitch.add_source(f"other_{number}", streams={f"m{each}": 1 for each in range(20)})
         for each in range(20):
             stitch.record_load(other, f"m{each}", seconds_ago=7200)
+
+
+@pytest.mark.parametrize("phase", ["preparation", "loading"])
+def test_quiet_period_restarts_if_a_stream_that_is_not_requested_is_loaded(stitch, waiter, phase):
+    """The loads of the streams are on different pages, and the log does not show which streams had rows."""
+    add_loads_on_other_pages(stitch)
+    source = stitch.add_source("shop", streams={"aaa": 5, "zzz": 5})
+    for stream in ("aaa", "zzz"):
+        stitch.record_load(source, stream, seconds_ago=86_400)
+    flushes = {"aaa": [flush(60, 700), flush(100, 1400)], "zzz": [flush(100, 1900)]}
+    stitch.plan_jobs(source, JobPlan(flushes=flushes, log=LogPlan(available=False)))
+    goal = waiter.goal(source, waiter.start(source).job_name, phase, streams=("zzz",))
+
+    waiter.wait(goal).raise_for_error()
+
+    assert 1900 <= (stitch.now() - stitch.jobs(source)[-1].start_time).total_seconds() < 3600
+
+
+def test_loaded_streams_are_not_polled_as_long_as_the_quiet_period_cannot_end(stitch, waiter):
+    """The loads of the streams are on different pages, and the log does not show when rows were sent."""
+    add_loads_on_other_pages(stitch)
+    source = stitch.add_source("shop", type="platform.hp-postgres", streams={"aaa": 5, "zzz": 5})
+    for stream in ("aaa", "zzz"):
+        stitch.record_load(source, stream, seconds_ago=86_400)
+    plan = JobPlan(flushes={"aaa": [flush(100, 120)], "zzz": [flush(100, 450)]})
+    stitch.plan_jobs(source, plan)
+
+    assert waiter.replicate(source).error is None
+
+    polls = [request for request in stitch.limited_requests if "/loads" in request.path]
+    pages = Counter(request.path.rpartition("=")[2] for request in polls)
+    assert pages["1"] < pages["13"]
+
+
+def test_quiet_period_restarts_if_a_loaded_stream_is_loaded_again(stitch, waiter, monkeypatch):
+    """The loads of the streams are on different pages, and the log does not show which streams had rows."""
+    add_loads_on_other_pages(stitch)
     source = stitch.add_source("shop", streams={"aaa": 5, "zzz": 5})
     for stream in ("aaa", "zzz"):
         stitch.record_load(source, stream, seconds_ago=86_400)

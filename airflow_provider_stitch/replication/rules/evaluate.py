@@ -14,7 +14,11 @@ from typing import TYPE_CHECKING
 from airflow_provider_stitch.connect.errors import InvalidArgument, StitchError, UnknownStream
 from airflow_provider_stitch.connect.objects import ConnectionCheck, JobName
 from airflow_provider_stitch.replication.rules import messages
-from airflow_provider_stitch.replication.rules.expected_loads import JobTimes, expected_loads
+from airflow_provider_stitch.replication.rules.expected_loads import (
+    JobTimes,
+    expected_loads,
+    is_requested,
+)
 from airflow_provider_stitch.replication.rules.extraction import (
     ExtractionStatus,
     State,
@@ -34,6 +38,7 @@ from airflow_provider_stitch.replication.rules.streams import select_streams
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from airflow_provider_stitch.replication.rules.expected_loads import ExpectedLoad
     from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.rules.observations import Observations
 
@@ -61,6 +66,7 @@ class Evaluation:
     failure: StitchError | None = None
     extraction: ExtractionStatus = field(default_factory=ExtractionStatus)
     streams: tuple[LoadStatus, ...] = ()
+    other_loads: tuple[ExpectedLoad, ...] = ()  #: expected loads of streams that were not requested
     log_lines: tuple[str, ...] = ()  #: lines for the task's log, in chronological order
     warnings: tuple[str, ...] = ()  #: warnings for the task's log
 
@@ -198,7 +204,8 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
     if may_overlap_previous_job(observations, job.started_at):
         expected = tuple(replace(each, must_settle=True) for each in expected)
     rules = LoadRules(timedelta(seconds=goal.load_settle), timedelta(seconds=goal.quiet_period))
-    statuses = evaluate_loads(expected, observations, rules, job, _requested_ids(goal, observations))
+    requested = _requested_ids(goal, observations)
+    statuses = evaluate_loads(expected, observations, rules, job, requested)
     state = _state_of_loads(goal, statuses)
     if observations.deleted_namesakes is None and any(status.state == "in_error" for status in statuses):
         return replace(_running(Need.SOURCES, extraction=extraction), streams=statuses)
@@ -208,6 +215,7 @@ def _evaluate_streams(goal: Goal, observations: Observations, extraction: Extrac
         failure=messages.loading_failure(goal, extraction, statuses) if state == "failed" else None,
         extraction=extraction,
         streams=statuses,
+        other_loads=tuple(each for each in expected if not is_requested(each, requested)),
         log_lines=(
             *messages.extraction_log_lines(extraction),
             *messages.loading_log_lines(goal, statuses),

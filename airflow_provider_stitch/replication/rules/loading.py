@@ -197,7 +197,8 @@ def _is_quiet(
     ]
     accepted = [each.loaded_at for each in observations.load_progress.values() if each.loaded_at is not None]
     latest = max([job.ended_at, *loaded_at, *accepted])
-    return observations.loads_at is not None and observations.loads_at - latest >= rules.quiet_period
+    polled_at = observations.all_loads_at
+    return polled_at is not None and polled_at - latest >= rules.quiet_period
 
 
 class _Match(NamedTuple):

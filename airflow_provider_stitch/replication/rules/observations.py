@@ -51,6 +51,8 @@ class Observations:
     #: Loads by stream name, which several loads can share.
     loads: Mapping[str, tuple[Load, ...]] | None = None
     loads_at: datetime | None = None  #: time of the last poll of the loads
+    #: Time of the last poll that searched for all loads that can prolong the quiet period.
+    all_loads_at: datetime | None = None
     #: The history of each current load error, by stream name.
     load_errors: Mapping[str, LoadErrorHistory] = field(default_factory=dict)
     recovered: frozenset[str] = frozenset()  #: names of streams whose load error has cleared
@@ -87,13 +89,19 @@ class Observations:
         )
 
     def with_loads(
-        self, loads: Iterable[Load], at: datetime, polled_names: Collection[str] | None = None
+        self,
+        loads: Iterable[Load],
+        at: datetime,
+        polled_names: Collection[str] | None = None,
+        *,
+        is_full: bool = True,
     ) -> Observations:
         """Return the observations after the source's loads have been polled.
 
         :param at: time of the poll, by Stitch's clock.
         :param polled_names: the stream names that the poll searched for. If None, the poll searched for all
             streams. Known loads with other names are kept, unless the poll returned these loads as well.
+        :param is_full: whether the poll searched for all loads that can prolong the quiet period.
         """
         polled: dict[str, tuple[Load, ...]] = {}
         for load in loads:
@@ -119,6 +127,7 @@ class Observations:
             self,
             loads={**polled, **kept},
             loads_at=at,
+            all_loads_at=at if is_full else self.all_loads_at,
             load_errors={**errors, **kept_errors},
             recovered=frozenset(recovered),
         )
