@@ -35,6 +35,10 @@ LATE_START_SECONDS = 60.0
 # attempts, the wait continues without the log, or fails because of the error.
 RETRY_INTERVALS = 7.6
 
+# Maximum seconds between two polls of one poke. An incomplete log or an old load error is conclusive after
+# three polls in five minutes. Two seconds are added, because Stitch truncates times.
+MAX_POKE_PAUSE = 152.0
+
 # Number of requests that follow a poll: the log and the loads after an extraction, and the loads after a log.
 REQUESTS_AFTER_EXTRACTION = 2
 REQUESTS_AFTER_LOG = 1
@@ -115,6 +119,16 @@ def estimate_log_ready(observations: Observations, context: EstimateContext) -> 
 def estimate_baseline(context: EstimateContext) -> CompletionEstimate:
     """Return the estimate for the baseline poll, which finds existing load errors before the job ends."""
     return CompletionEstimate(last_checked_at=context.now, since=context.now)
+
+
+def poke_pause(even_interval: float) -> float:
+    """Return the number of seconds between two polls of one poke if a single poll is not conclusive.
+
+    Three polls in five minutes are enough. More polls would use up the budget.
+
+    :param even_interval: seconds between evenly spaced requests.
+    """
+    return min(RETRY_INTERVALS * even_interval, MAX_POKE_PAUSE)
 
 
 def estimate_loads_done(

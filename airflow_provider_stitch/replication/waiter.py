@@ -19,12 +19,12 @@ from airflow_provider_stitch.connect.errors import (
     UnexpectedResponse,
 )
 from airflow_provider_stitch.replication.estimates import (
-    RETRY_INTERVALS,
     EstimateContext,
     estimate_baseline,
     estimate_extraction_end,
     estimate_loads_done,
     estimate_log_ready,
+    poke_pause,
 )
 from airflow_provider_stitch.replication.load_queries import expected_load_names, query_loads
 from airflow_provider_stitch.replication.outcome import Outcome, job_result
@@ -65,11 +65,6 @@ SOURCE_INTERVAL = 300.0
 # Seconds between two requests for a connection check, which are not rate-limited. A connection check ends
 # within about a minute.
 CHECK_INTERVAL = 20.0
-
-# Maximum seconds between two polls of one poke, unless the budget or `poll_interval` requires more. An
-# incomplete log or an old load error is conclusive after three polls in five minutes. Two seconds are added,
-# because Stitch truncates times.
-MAX_POKE_POLL_INTERVAL = 152.0
 
 # Maximum seconds to wait for the baseline poll of the loads (see `_fetch_baseline_loads`).
 BASELINE_MAX_WAIT = 60.0
@@ -152,9 +147,7 @@ class Waiter:
             is_decided = evaluation.state != "running"
             if is_decided or not evaluation.needs_several_polls(self.observations) or seconds_left <= 0:
                 return evaluation
-            # Three polls in five minutes are enough. More polls would use up the budget.
-            pause = min(RETRY_INTERVALS * self.session.budget.even_interval, MAX_POKE_POLL_INTERVAL)
-            pause = max(pause, self._seconds_between_polls())
+            pause = max(poke_pause(self.session.budget.even_interval), self._seconds_between_polls())
             await self.session.clock.sleep(min(pause, seconds_left))
 
     async def poll_once(self, *, scheduled: bool = False) -> Evaluation:
