@@ -11,11 +11,13 @@ from airflow_provider_stitch.replication.rules.loading import MAX_LOAD_LAG
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from airflow_provider_stitch.connect.objects import Load
     from airflow_provider_stitch.replication.polling.completion import CompletionEstimate
     from airflow_provider_stitch.replication.polling.queries import QueryResult
     from airflow_provider_stitch.replication.rules.evaluate import Evaluation
+    from airflow_provider_stitch.replication.rules.goal import Goal
     from airflow_provider_stitch.replication.rules.loading import LoadStatus
     from airflow_provider_stitch.replication.rules.observations import Observations
     from airflow_provider_stitch.replication.session import AccountSession
@@ -45,11 +47,11 @@ async def query_loads(
 
 
 def expected_load_names(
+    goal: Goal,
     evaluation: Evaluation,
     observations: Observations,
-    *,
+    now: datetime,
     seconds_to_read_all: float,
-    is_quiet_soon: bool,
 ) -> tuple[list[LoadNames], bool]:
     """Return the possible load names of each stream that is not loaded yet.
 
@@ -57,8 +59,8 @@ def expected_load_names(
     names of the other streams are therefore included if the quiet period may end soon. The second value is
     whether all loads that can prolong the quiet period are included.
 
+    :param now: the current time, by Stitch's clock.
     :param seconds_to_read_all: seconds that are needed to read all pages of loads within the budget.
-    :param is_quiet_soon: whether the quiet period may end soon.
     """
     # The loads of deselected streams remain listed, and may have the same names as loads of selected streams.
     streams = (stream for stream in observations.streams or () if stream.selected is not None)
@@ -70,6 +72,8 @@ def expected_load_names(
     others += evaluation.other_loads
     # A stream with a recent load settles, and does not wait for the quiet period.
     needs_quiet_period = any(not status.expected.is_exact and status.loaded_at is None for status in waiting)
+    ended_at = evaluation.extraction.completed_at
+    is_quiet_soon = ended_at is not None and now - ended_at >= timedelta(seconds=goal.quiet_period) / 2
     if needs_quiet_period and is_quiet_soon:
         return [*names, *((each.load_names, 1) for each in others)], True
     return names, not others

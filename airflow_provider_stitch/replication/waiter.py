@@ -316,13 +316,8 @@ class Waiter:
 
     async def _fetch_expected_loads(self, evaluation: Evaluation, expires_at: float | None) -> None:
         seconds_to_read_all = self.session.poller.load_page_count * self.session.budget.even_interval
-        ended_at, half_quiet_period = evaluation.extraction.completed_at, self.goal.quiet_period / 2
         expected, is_full = expected_load_names(
-            evaluation,
-            self.observations,
-            seconds_to_read_all=seconds_to_read_all,
-            is_quiet_soon=ended_at is not None
-            and (self.session.stitch_time() - ended_at).total_seconds() >= half_quiet_period,
+            self.goal, evaluation, self.observations, self.session.stitch_time(), seconds_to_read_all
         )
         load_lags = self.session.poller.durations.load_lags()
         context = self._estimate_context(self._last_loads)
