@@ -94,6 +94,7 @@ class ExtractionLog:
     #: The tap's row count for each stream, under the name that the tap uses. Some taps count only the rows of
     #: parent streams, and other taps do not count rows.
     tap_rows: Mapping[str, int] = field(default_factory=dict)
+    started_at: datetime | None = None  #: the first timestamp in the log (UTC)
 
     @property
     def succeeded(self) -> bool | None:
@@ -136,6 +137,7 @@ class _LogReader:
         self._target: Literal["target-stitch", "avro"] | None = None
         self._target_started = self._target_finished = self._target_succeeded = self._has_markers = False
         self._problems: deque[str] = deque(maxlen=MAX_PROBLEMS)
+        self._first_timestamp: bytes | None = None
         self._last_timestamp: bytes | None = None
         self._exit = BoundedLine()
         # The exit line, without the continuation lines that may follow.
@@ -153,6 +155,7 @@ class _LogReader:
         timestamp, location, level = matched.groups() if matched else (None, None, None)
         start = matched.end() if matched else 0
         if timestamp:
+            self._first_timestamp = self._first_timestamp or timestamp
             self._last_timestamp = timestamp
         if timestamp or location:
             self._in_exit = False
@@ -185,6 +188,7 @@ class _LogReader:
             exits=exits,
             exit_line=None if first is None else one_line(whole, MAX_EXIT_LINE_LENGTH),
             exited_at=parse_timestamp(self._exit_timestamp),
+            started_at=parse_timestamp(self._first_timestamp),
             tap_rows=self._streams.tap_rows(),
             problems=tuple(self._problems),
         )

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from airflow_provider_stitch.connect.objects import Stream
 
 
-# Maximum difference between the clock of a log and the clock of the list of extractions. A job's batches are
-# sent between the start and the end of the job, so a larger difference shows that a clock is wrong.
+# Maximum difference between the clock of a log and the clock of the list of extractions. A log is written
+# between the start and the end of the job, so a larger difference shows that a clock is wrong.
 MAX_LOG_CLOCK_OFFSET = timedelta(minutes=1)
 
 
@@ -191,7 +191,10 @@ def _expected_load(
 
 def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[datetime, datetime | None]:
     """Return the latest possible time of the last batch, and the earliest possible time or None if exact."""
-    if logged.last_batch_at is None or not _is_within(job, logged.last_batch_at):
+    # If any time in the log is impossible, the times of all batches are unreliable.
+    times = (log.started_at, logged.last_batch_at, log.exited_at)
+    is_reliable = all(_is_within(job, time) for time in times if time is not None)
+    if logged.last_batch_at is None or not is_reliable:
         return job.ended_at, job.started_at
     if logged.has_marker:  # the Avro target may write a marker long after it has sent the rows
         return logged.last_batch_at, job.started_at
@@ -202,14 +205,14 @@ def _batch_times(logged: StreamLog, log: ExtractionLog, job: JobTimes) -> tuple[
     return logged.last_batch_at, None
 
 
-def _is_within(job: JobTimes, batch_at: datetime) -> bool:
-    """Return whether a batch may have been sent at a logged time.
+def _is_within(job: JobTimes, logged_at: datetime) -> bool:
+    """Return whether a line may have been logged at a time.
 
     If the clock of the log is wrong, a time in the log cannot be compared with the time of a load.
     """
     # If the start of the job is unknown, `started_at` is equal to `ended_at`.
-    is_before_start = job.started_at < job.ended_at and job.started_at - batch_at > MAX_LOG_CLOCK_OFFSET
-    return not is_before_start and batch_at - job.ended_at <= MAX_LOG_CLOCK_OFFSET
+    is_before_start = job.started_at < job.ended_at and job.started_at - logged_at > MAX_LOG_CLOCK_OFFSET
+    return not is_before_start and logged_at - job.ended_at <= MAX_LOG_CLOCK_OFFSET
 
 
 def _possible_loads(

@@ -223,12 +223,14 @@ def _evaluate_superseded(
 def _logged_end(goal: Goal, log: ExtractionLog, later: Extraction | None) -> datetime | None:
     """Return the end time of a job from its log, or None if the log contains no usable time.
 
-    If the time is before the start of the job or after its latest possible end, the log's clock is wrong.
+    If the log begins or ends before the start of the job, or ends after the latest possible end of the job,
+    the log's clock is wrong.
     """
     ended_at, latest_end = log.exited_at, _latest_end(goal, later)
     if ended_at is None:
         return None
-    is_before_start = goal.started_at is not None and goal.started_at - ended_at > MAX_LOG_CLOCK_OFFSET
+    first_at = min(ended_at, log.started_at or ended_at)
+    is_before_start = goal.started_at is not None and goal.started_at - first_at > MAX_LOG_CLOCK_OFFSET
     is_too_late = latest_end is not None and ended_at - latest_end > MAX_LOG_CLOCK_OFFSET
     return None if is_before_start or is_too_late else ended_at
 

@@ -17,7 +17,7 @@ from airflow_provider_stitch.connect.extraction_log import parse_extraction_log
 from airflow_provider_stitch.replication.rules.evaluate import Need, evaluate
 from airflow_provider_stitch.replication.rules.extraction import evaluate_extraction
 from airflow_provider_stitch.replication.rules.observations import Observations
-from tests.support.builders import EARLIER, LATER, OURS, SUCCEEDED, at, extraction, goal, log
+from tests.support.builders import EARLIER, LATER, OURS, SUCCEEDED, at, extraction, goal, log, parsed_log
 
 EARLIER_JOB = extraction(EARLIER, start="05:00:02", end="05:03:00")
 LATER_JOB = extraction(LATER, start="07:00:02", end="07:03:00")
@@ -188,6 +188,14 @@ def test_end_of_superseded_job_is_not_before_its_start_or_after_a_later_start(lo
 
     assert status.state == "finished"
     assert status.completed_at == at(completed_at)
+
+
+def test_end_of_superseded_job_is_ignored_if_its_log_begins_before_the_job():
+    first = "05:30:02 main INFO Running tap-github version 3.1.2 and target-stitch version 4.0.3"
+    the_log = parsed_log(first, f"06:04:51 main INFO {SUCCEEDED}")
+    status = evaluate_extraction(goal(), Observations(extraction=LATER_JOB, log=the_log))
+
+    assert status.completed_at == at("07:00:02")
 
 
 def test_job_start_time_replaces_a_name_without_time():

@@ -101,6 +101,50 @@ def test_load_before_a_superseded_job_does_not_count_if_the_clock_of_the_log_is_
     assert evaluate(goal("loading"), observations).state == "running"
 
 
+@pytest.mark.parametrize(
+    ("first_at", "batches_at", "exit_at", "loads", "polled_at", "state"),
+    [
+        pytest.param(
+            "05:58:02",
+            ["06:00:40", "06:02:40"],
+            "06:02:51",
+            "06:03:30",
+            "06:10:00",
+            "running",
+            id="slow; maybe ours",
+        ),
+        pytest.param(
+            "05:58:02",
+            ["06:00:40", "06:02:40"],
+            "06:02:51",
+            "06:05:00",
+            "06:10:00",
+            "finished",
+            id="slow; ours",
+        ),
+        pytest.param(
+            "06:02:02", ["06:04:00"], "06:06:51", "06:03:00", "06:19:00", "running", id="fast; maybe ours"
+        ),
+        pytest.param(
+            "06:02:02", ["06:04:00"], "06:06:51", "06:03:00", "06:20:00", "finished", id="fast; quiet"
+        ),
+        pytest.param("06:00:02", ["06:04:00"], "06:04:51", "06:03:00", "06:20:00", "running", id="right"),
+    ],
+)
+def test_times_of_a_log_that_begins_or_ends_outside_the_job_are_ignored(
+    first_at, batches_at, exit_at, loads, polled_at, state
+):
+    the_log = parsed_log(
+        f"{first_at} main INFO Running tap-github version 3.1.2 and target-stitch version 4.0.3",
+        f"{first_at} target INFO Using batch_size_prefernces of {{}}",
+        *(sent(each, "commits") for each in batches_at),
+        f"{exit_at} target INFO Requests complete, stopping loop",
+        f"{exit_at} main INFO {SUCCEEDED}",
+    )
+
+    assert state_of(the_log, [load("commits", loads)], polled_at) == state
+
+
 @pytest.mark.parametrize("stamp", ["0001-01-01 00:00:00,000Z", "9999-12-31 23:59:59,999Z"])
 def test_logged_time_that_is_far_away_is_ignored(stamp):
     lines = (
