@@ -40,8 +40,8 @@ MIN_EVIDENCE = 16
 # enough, because its sort key may be unknown.
 ENDS_KEPT = 3
 
-# Number of requests after which a cached page is dropped. The records at both ends of a page are enough to
-# find the page again.
+# Number of pages that are added before a cached page is dropped. The records at both ends of a page are enough
+# to find the page again.
 PAGES_KEPT = 30
 
 # The result of a full search for the records with a key is used until this number of requests per page of the
@@ -102,6 +102,7 @@ class PageCache(Generic[T]):
         # Number of records that the last full search found, and the value of `_added` at that time.
         self._counts: dict[Hashable, tuple[int, int]] = {}
         self._added = 0  # number of pages added so far
+        self._added_at: dict[int, int] = {}  # the value of `_added` when each page was last added
 
     @property
     def stream_id_index(self) -> StreamIdIndex | None:
@@ -126,12 +127,12 @@ class PageCache(Generic[T]):
         self._added += 1
         # The number of pages is computed from `total`, but Stitch does not document that `total` is exact.
         self.last_page = max(page.last_page, page.next_page or 1, page.number if page.records else 1)
-        kept_after = min(oldest_needed, cached.sequence - PAGES_KEPT)
-        self.pages[page.number] = cached
+        self.pages[page.number], self._added_at[page.number] = cached, self._added
         self.pages = {
             number: each
             for number, each in self.pages.items()
-            if number <= self.last_page and each.sequence > kept_after
+            if number <= self.last_page
+            and (each.sequence > oldest_needed or self._added - self._added_at[number] < PAGES_KEPT)
         }
         self._ends[page.number] = (*page.records[:ENDS_KEPT], *page.records[-ENDS_KEPT:])
         self._ends = {number: ends for number, ends in self._ends.items() if number <= self.last_page}

@@ -291,6 +291,17 @@ def test_cache_of_a_long_list_stays_small():
     assert len(searcher.pages.pages) <= 31
 
 
+@pytest.mark.parametrize("step", [1, 1_000_000], ids=["numbers", "microseconds"])
+def test_recent_pages_are_kept_to_check_the_order(step):
+    """If processes share responses through Redis, sequence numbers are times in microseconds."""
+    pages = page_cache.extractions_cache()
+    records = [extraction_of(source_id) for source_id in range(40 * RECORDS_PER_PAGE)]
+    for number in range(1, 41):
+        pages.add(CachedPage(page_of(records, number), number * step, 0.0, {}), number * step)
+
+    assert list(pages.pages) == list(range(11, 41))
+
+
 def test_cached_page_that_no_longer_exists_is_dropped():
     """The list may become shorter before the stream ids of a cached page are known."""
     pages = page_cache.loads_cache()
