@@ -40,8 +40,8 @@ MIN_EVIDENCE = 16
 # enough, because its sort key may be unknown.
 ENDS_KEPT = 3
 
-# Number of pages that are added before a cached page is dropped. The records at both ends of a page are enough
-# to find the page again.
+# Number of pages that are added before a cached page is dropped. The records at both ends of a page are
+# enough to find the page again.
 PAGES_KEPT = 30
 
 # The result of a full search for the records with a key is used until this number of requests per page of the
