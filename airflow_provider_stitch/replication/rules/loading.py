@@ -133,7 +133,7 @@ def evaluate_loads(
     matcher = _LoadMatcher(observations)
     # The keys are object ids, because expected loads are not hashable.
     matches = {id(each): matcher.match(each) for each in _by_latest_batch(expected)}
-    awaited = [matches[id(each)].listed for each in wanted if not _is_accepted(each, observations)]
+    awaited = [matches[id(each)].listed for each in wanted if _is_awaited(each, observations)]
     is_quiet = _is_quiet(awaited, observations, rules, job)
     context = _Context(observations, observations.loads_at, rules, job, is_quiet=is_quiet)
     confirmed = [_evaluate(each, matches[id(each)], context) for each in wanted if each.rows_confirmed]
@@ -171,10 +171,15 @@ def record_progress(observations: Observations, statuses: Sequence[LoadStatus]) 
     return replace(observations, load_progress={**known, **progress}) if progress else observations
 
 
-def _is_accepted(expected: ExpectedLoad, observations: Observations) -> bool:
-    """Return whether an earlier evaluation has accepted a load as the last load of the job's rows."""
-    progress = observations.load_progress.get(expected.key)
-    return progress is not None and progress.loaded_at is not None
+def _is_awaited(expected: ExpectedLoad, observations: Observations) -> bool:
+    """Return whether a later load may contain rows of the job.
+
+    An uncertain load is never recorded as accepted, so the time for which it may keep changing is limited.
+    """
+    progress, polled_at = observations.load_progress.get(expected.key), observations.loads_at
+    if progress is None or polled_at is None:
+        return True
+    return progress.loaded_at is None and polled_at - progress.settling_since < MAX_SETTLING_TIME
 
 
 def _is_quiet(
@@ -185,7 +190,7 @@ def _is_quiet(
     A load long after the job is ignored if no requested load waits for it, because it probably belongs to a
     later job.
 
-    :param awaited: the listed loads that match the requested loads that no evaluation has accepted.
+    :param awaited: the listed loads that may still change because of the job.
     """
     awaited_ids = {id(load) for load in awaited}
     loaded_at = [

@@ -6,6 +6,7 @@ import pytest
 
 from airflow_provider_stitch.connect.extraction_log import parse_extraction_log
 from airflow_provider_stitch.replication.rules.evaluate import Need, evaluate
+from airflow_provider_stitch.replication.rules.loading import record_progress
 from tests.replication.rules.loading_states import COMMITS, ISSUES, ORDERS, observed, state_of
 from tests.support.builders import (
     EARLIER,
@@ -273,6 +274,23 @@ def test_loading_waits_for_possible_streams_until_the_source_is_quiet(the_log, l
 
     assert evaluation.state == state
     assert {each.expected.label for each in evaluation.streams} == {"commits", "issues"}
+
+
+def test_quiet_period_ends_although_later_jobs_load_a_stream_with_a_similar_name():
+    """The name of the destination's table differs from the name of the stream."""
+    streams = (stream("My Orders"), stream("rare"))
+    observations = observed(None, streams=streams, polls=([], "06:05:00"), **LOG_UNAVAILABLE)
+    states = {}
+    for hour in range(6, 14):
+        for minute in range(10, 60, 10):
+            loads = [load("my_orders", f"{hour:02}:{minute - 5:02}:00")]
+            observations = observations.with_loads(loads, at(f"{hour:02}:{minute:02}:00"))
+            evaluation = evaluate(goal("loading"), observations)
+            observations = record_progress(observations, evaluation.streams)
+            states[hour] = evaluation.state
+
+    assert states[11] == "running"
+    assert states[13] == "finished"
 
 
 def test_quiet_period_of_the_goal_is_used():
