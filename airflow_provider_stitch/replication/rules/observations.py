@@ -103,9 +103,7 @@ class Observations:
             streams. Known loads with other names are kept, unless the poll returned these loads as well.
         :param is_full: whether the poll searched for all loads that can prolong the quiet period.
         """
-        polled: dict[str, tuple[Load, ...]] = {}
-        for load in loads:
-            polled[load.stream_name] = (*polled.get(load.stream_name, ()), load)
+        polled = _by_stream_name(loads)
         kept = {
             name: records
             for name, records in (self.loads or {}).items()
@@ -122,14 +120,13 @@ class Observations:
         kept_errors = {
             name: history for name, history in self.load_errors.items() if name in kept or name not in polled
         }
-        recovered = self.recovered | (self.load_errors.keys() - errors.keys() - kept_errors.keys())
         return replace(
             self,
             loads={**polled, **kept},
             loads_at=at,
             all_loads_at=at if is_full else self.all_loads_at,
             load_errors={**errors, **kept_errors},
-            recovered=frozenset(recovered),
+            recovered=self.recovered | (self.load_errors.keys() - errors.keys() - kept_errors.keys()),
         )
 
     def _updated_history(self, name: str, failed: Sequence[Load], at: datetime) -> LoadErrorHistory:
@@ -153,3 +150,10 @@ class Observations:
             loads_in_error=len(failed),
             message=message,
         )
+
+
+def _by_stream_name(loads: Iterable[Load]) -> dict[str, tuple[Load, ...]]:
+    grouped: dict[str, tuple[Load, ...]] = {}
+    for load in loads:
+        grouped[load.stream_name] = (*grouped.get(load.stream_name, ()), load)
+    return grouped
