@@ -113,7 +113,7 @@ def _check_in_database(trigger: BaseTrigger) -> tuple[bool, str | None]:
     return (row.try_number, row.max_tries) == (task.try_number, task.max_tries), row.state
 
 
-async def wait_ignoring_cancellation(task: asyncio.Task[None]) -> None:
+async def wait_ignoring_cancellation(task: asyncio.Task[Any]) -> None:
     """Wait until an asyncio task has ended, although Airflow cancels the trigger again each second.
 
     If the triggerer shuts down, Airflow cancels the asyncio task, and the wait ends.

@@ -80,7 +80,7 @@ class StitchPhaseTrigger(BaseTrigger):
     is_deferred_by_worker: ClassVar[bool] = True
 
     _waiter: Waiter | None = None
-    _stop_task: asyncio.Task[None] | None = None  #: the asyncio task in which `on_kill` stops the job
+    _stop_task: asyncio.Task[Any] | None = None  #: the asyncio task that stops the job
 
     def __init__(
         self,
@@ -134,7 +134,10 @@ class StitchPhaseTrigger(BaseTrigger):
         try:
             outcome = await self._wait()
             if self.stop_at_deadline and outcome.error and outcome.error["kind"] == PhaseTimedOut.__name__:
-                stop_succeeded = await self._stop(self.goal)
+                # If the trigger is cancelled, `on_kill` waits for this asyncio task and sends no second stop
+                # request, because the request could stop the job of the task's next try.
+                self._stop_task = asyncio.ensure_future(self._stop(self.goal))
+                stop_succeeded = await asyncio.shield(self._stop_task)
             await self._delay_event(earliest_event_at)
         except asyncio.CancelledError:
             # Before Airflow 3.3, this trigger may also be cancelled because a user has ended its task.
@@ -229,11 +232,13 @@ class StitchPhaseTrigger(BaseTrigger):
         cancelled.
         """
         if self.stop_on_kill and self.goal.job_name is not None:
-            self._stop_task = asyncio.ensure_future(self._stop_if_abandoned(self.goal, self.goal.job_name))
+            if self._stop_task is None:
+                stop = self._stop_if_abandoned(self.goal, self.goal.job_name)
+                self._stop_task = asyncio.ensure_future(stop)
             await wait_ignoring_cancellation(self._stop_task)
 
     async def cleanup(self) -> None:
-        """Wait until `on_kill` has finished, because Airflow may not wait for `on_kill` any more.
+        """Wait until the job is stopped, because Airflow may not wait for `on_kill` any more.
 
         Airflow calls `on_kill` in `asyncio.wait_for`. Before Python 3.12, `wait_for` returns if the trigger
         is cancelled again while `on_kill` runs. Airflow closes the task's log when this trigger ends, so the

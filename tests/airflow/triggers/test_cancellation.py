@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from airflow_provider_stitch.connect.client import StitchClient
 from airflow_provider_stitch.emulator import JobPlan
 from airflow_provider_stitch.replication.waiter import Waiter
 from airflow_provider_stitch.triggers import cancellation
@@ -88,7 +89,8 @@ def test_cancelled_trigger_leaves_job_of_a_deferred_task(stitch, job, cancel, mo
 
 
 @pytest.mark.parametrize(
-    ("seconds_left", "stop_at_deadline", "stopped"), [(-1, True, True), (-1, False, False), (60, True, False)]
+    ("seconds_left", "stop_at_deadline", "stopped"),
+    [(-1, True, True), (-1, False, False), (3600, True, False)],
 )
 def test_trigger_that_is_cancelled_after_the_deadline_stops_the_job(
     stitch, job, cancel, monkeypatch, seconds_left, stop_at_deadline, stopped
@@ -100,6 +102,32 @@ def test_trigger_that_is_cancelled_after_the_deadline_stops_the_job(
     cancel(loading_trigger(stitch, job, poll_interval=0.01, **options))
 
     assert is_stopped(stitch, job) is stopped
+
+
+def test_trigger_that_is_cancelled_while_it_stops_the_job_sends_one_stop_request(
+    stitch, job, monkeypatch, mocker
+):
+    fake_task_state(monkeypatch, is_still_deferred=False)
+    stitch.fail("DELETE", delay=0.5)
+    trigger = loading_trigger(
+        stitch, job, poll_interval=0.01, deadline=time.time() - 1, stop_at_deadline=True
+    )
+    stop = mocker.spy(StitchClient, "stop_replication_job")
+
+    async def cancel_during_stop():
+        task = asyncio.ensure_future(trigger.run().__anext__())
+        while not stop.call_count:  # noqa: ASYNC110 - another thread calls the spy
+            await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task})
+        await trigger.on_kill()
+        await trigger.cleanup()
+        assert task.cancelled()
+
+    asyncio.run(cancel_during_stop())
+
+    assert stop.call_count == 1
+    assert is_stopped(stitch, job)
 
 
 def test_cancelled_trigger_leaves_job_if_the_task_state_is_unknown(stitch, job, cancel, monkeypatch):
