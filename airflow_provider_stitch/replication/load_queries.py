@@ -53,11 +53,12 @@ def expected_load_names(
     now: datetime,
     seconds_to_read_all: float,
 ) -> tuple[list[LoadNames], bool]:
-    """Return the possible load names of each stream that is not loaded yet.
+    """Return the possible load names of each stream to search for, and whether the search is full.
 
-    If a stream waits for the quiet period, later loads of the other streams prolong the quiet period. The
-    names of the other streams are therefore included if the quiet period may end soon. The second value is
-    whether all loads that can prolong the quiet period are included.
+    The search always includes the streams that are not loaded yet. If a stream waits for the quiet period,
+    later loads of the other streams prolong the quiet period. The names of the other streams are therefore
+    included if the quiet period may end soon. A search is full if it includes all loads that can prolong the
+    quiet period.
 
     :param now: the current time, by Stitch's clock.
     :param seconds_to_read_all: seconds that are needed to read all pages of loads within the budget.

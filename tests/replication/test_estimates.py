@@ -254,20 +254,20 @@ def test_old_load_error_is_polled_twice_within_five_minutes():
     assert seconds_after("06:05:10", second_due) == 0
 
 
-def test_possible_stream_without_a_load_is_due_after_the_quiet_period():
-    estimate = loads_estimate(
-        load("pulls", "06:11:00"), polled="06:12:00", observations=WITHOUT_LOG, now="06:12:00"
-    )
-
-    assert seconds_after("06:11:00", estimate.done_by) == DEFAULT_QUIET_PERIOD
-
-
 WITHOUT_LOG = replace(
     OBSERVATIONS,
     log=None,
     incomplete_log_times=(at("06:05:00"), at("06:07:30"), at("06:10:01")),
     streams=(stream("commits"),),
 )
+
+
+def test_possible_stream_without_a_load_is_due_after_the_quiet_period():
+    estimate = loads_estimate(
+        load("pulls", "06:11:00"), polled="06:12:00", observations=WITHOUT_LOG, now="06:12:00"
+    )
+
+    assert seconds_after("06:11:00", estimate.done_by) == DEFAULT_QUIET_PERIOD
 
 
 @pytest.mark.parametrize("loads", [(), (load("pulls", "05:00:00"),)], ids=["no load", "an old load"])

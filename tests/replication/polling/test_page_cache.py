@@ -292,7 +292,7 @@ def test_cache_of_a_long_list_stays_small():
 
 
 @pytest.mark.parametrize("step", [1, 1_000_000], ids=["numbers", "microseconds"])
-def test_recent_pages_are_kept_to_check_the_order(step):
+def test_latest_30_pages_are_kept(step):
     """If processes share responses through Redis, sequence numbers are times in microseconds."""
     pages = page_cache.extractions_cache()
     records = [extraction_of(source_id) for source_id in range(40 * RECORDS_PER_PAGE)]
