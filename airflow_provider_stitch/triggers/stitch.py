@@ -186,9 +186,7 @@ class StitchPhaseTrigger(BaseTrigger):
         options = TaskEndOptions(**self.end_options)
         event = end_event(outcome, options)
         if event is None:
-            self.log.info(
-                "Handing the task back to a worker: only a worker can tell Airflow whether to retry it"
-            )
+            self.log.info("Handing the task back to a worker, because only a worker can prevent a retry")
         elif outcome.error is not None:
             self.log.error(failure_message(outcome.error, options))
         else:

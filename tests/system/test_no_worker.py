@@ -100,7 +100,7 @@ def test_failure_is_logged_and_retried(runs):
 
 
 def test_failure_that_no_retry_can_fix_is_not_retried(runs):
-    """A worker ends the task, because only a worker can tell Airflow not to retry the task."""
+    """A worker ends the task, because only a worker can prevent a retry."""
     run = runs["is_paused"]
 
     assert run.wait_until_finished() == "failed"
